@@ -1,0 +1,51 @@
+"""The one tree of exceptions.
+
+Each says, in one line, what was wrong, where, and what was expected. The command line prints
+that line and no traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class RaftExporterError(Exception):
+    """Anything that raft-exporter itself reports as wrong."""
+
+
+class ConfigError(RaftExporterError):
+    """A configuration that can't be used.
+
+    ``faults`` holds one line for each fault: file, key and what was expected.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults: tuple[str, ...] = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class WireError(RaftExporterError):
+    """An answer that hashicorp/raft's RPC protocol does not allow; the connection is of no more use."""
+
+
+class StreamError(RaftExporterError):
+    """A line of the observer stream that its contract does not allow.
+
+    ``reason`` is a short fixed word, used as the label of a counter.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class StartError(RaftExporterError):
+    """The sidecar could not start: a port in use, a socket that can't be made."""
+
+
+class ClientError(RaftExporterError):
+    """A running sidecar could not be asked, or answered with something else than expected."""
+
+
+class DemoError(RaftExporterError):
+    """The demo's cluster could not be built, started or reached."""
