@@ -1,0 +1,172 @@
+"""The vocabulary: what a source can say about the node, its cluster and its members.
+
+Every piece of evidence carries ``age``: how many seconds before it was handed over the thing was
+true. Ages, not times of day, so that no two clocks have to agree.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Role(StrEnum):
+    """The state of a Raft node as hashicorp/raft names it (``raft.RaftState``), or unknown."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+    SHUTDOWN = "shutdown"
+    UNKNOWN = "unknown"
+
+
+class Suffrage(StrEnum):
+    """A member's part in elections (``raft.ServerSuffrage``). Only a voter counts in a majority."""
+
+    VOTER = "voter"
+    NONVOTER = "nonvoter"
+    STAGING = "staging"
+
+
+class ProbeKind(StrEnum):
+    """A way to ask a member. The native Raft probe passes through the member's main loop."""
+
+    RAFT = "raft"
+
+
+class Outcome(StrEnum):
+    """What came of one probe (DESIGN.md §3.4). A local error is our own fault and accuses nobody."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    BAD_ANSWER = "bad_answer"
+    LOCAL_ERROR = "local_error"
+
+
+class ObservationKind(StrEnum):
+    """What hashicorp/raft tells an observer about itself (facts: ``raft.NewObserver``)."""
+
+    FAILED_HEARTBEAT = "failed_heartbeat"
+    RESUMED_HEARTBEAT = "resumed_heartbeat"
+    LEADER = "leader"
+    STATE = "state"
+    PEER = "peer"
+    REQUEST_VOTE = "request_vote"
+    REQUEST_PRE_VOTE = "request_pre_vote"
+
+
+class Server(Struct, frozen=True):
+    """One server of a Raft configuration: stable id, ``host:port``, suffrage."""
+
+    id: str
+    address: str
+    suffrage: Suffrage = Suffrage.VOTER
+
+
+class NodeIdentity(Struct, frozen=True):
+    """Who the node beside this sidecar is. ``heartbeat_timeout`` is in seconds; None: not told."""
+
+    id: str
+    address: str
+    heartbeat_timeout: float | None = None
+
+
+class NodeStatus(Struct, frozen=True):
+    """The node's own state, as it says itself. Indices are log indices.
+
+    ``last_contact`` is the age in seconds of the last word from the leader; None on the leader and
+    when there never was one.
+    """
+
+    role: Role
+    term: int
+    last_log_index: int
+    commit_index: int
+    applied_index: int
+    snapshot_index: int
+    fsm_pending: int
+    protocol_version: int
+    leader_id: str
+    leader_address: str
+    last_contact: float | None
+    installing_snapshot: bool = False
+    age: float = 0.0
+
+
+class StatusLost(Struct, frozen=True):
+    """The source of the node's own state went away: what it said last is no longer news."""
+
+
+class Configuration(Struct, frozen=True):
+    """The latest configuration of the cluster that the node knows; ``index`` None: not told."""
+
+    servers: tuple[Server, ...]
+    index: int | None = None
+
+
+class RoleChanged(Struct, frozen=True):
+    """The node entered ``role``."""
+
+    role: Role
+    age: float = 0.0
+
+
+class LeaderChanged(Struct, frozen=True):
+    """The node follows another leader now; an empty ``leader_id`` means that it lost its leader."""
+
+    leader_id: str
+    leader_address: str
+    age: float = 0.0
+
+
+class HeartbeatsAnswered(Struct, frozen=True):
+    """The leader's heartbeats that ``peer`` answered since the last such evidence.
+
+    ``count`` of them, the last one ``age`` seconds ago; ``total`` seconds of round trips in all, and
+    how many fell into each bucket of :data:`~raft_exporter.model.histogram.BOUNDS` (and above).
+    """
+
+    peer: str
+    count: int
+    total: float
+    buckets: tuple[int, ...]
+    age: float = 0.0
+
+
+class HeartbeatFailed(Struct, frozen=True):
+    """One heartbeat of the leader to ``peer`` failed. The number of them is no measure of time."""
+
+    peer: str
+    age: float = 0.0
+
+
+class ProbeResult(Struct, frozen=True):
+    """What came of one probe of ``peer``.
+
+    ``round_trip`` is in seconds, of an answered probe. ``host_age`` is the age in seconds of the last
+    sign that the member's HOST gave (an answer, a refusal, a TCP acknowledgement); None: it gave none.
+    """
+
+    peer: str
+    kind: ProbeKind
+    outcome: Outcome
+    round_trip: float | None = None
+    host_age: float | None = None
+    term: int | None = None
+    last_log_index: int | None = None
+    age: float = 0.0
+
+
+Evidence = (
+    NodeIdentity
+    | NodeStatus
+    | StatusLost
+    | Configuration
+    | RoleChanged
+    | LeaderChanged
+    | HeartbeatsAnswered
+    | HeartbeatFailed
+    | ProbeResult
+)

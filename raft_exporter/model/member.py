@@ -1,0 +1,204 @@
+"""What is known about one member: evidence folded, counted, and handed to the judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from raft_exporter.model.evidence import HeartbeatsAnswered, Outcome, ProbeKind, ProbeResult, Server
+from raft_exporter.model.histogram import Histogram
+from raft_exporter.model.judge import NEVER, MemberEvidence, Reason, State, Verdict, judge
+from raft_exporter.model.policy import Policy
+
+
+class ProbeRecord:
+    """How the probes of one kind went, counted since this sidecar started."""
+
+    __slots__ = ("durations", "failures", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.failures: Counter[Outcome] = Counter()
+        self.durations = Histogram()
+
+
+class Member:
+    """One member of the cluster. All times are of the observed clock, in seconds.
+
+    Invariant: counters only grow; evidence may be dropped, and then the silence clocks are armed anew.
+    """
+
+    def __init__(self, server: Server, now: float, grace: float = 0.0) -> None:
+        self.server = server
+        self.grace_until = now + grace if grace else NEVER
+        self.heartbeats = Histogram()
+        self.heartbeats_total = 0
+        self.heartbeat_failures_total = 0
+        self.probes: dict[ProbeKind, ProbeRecord] = {kind: ProbeRecord() for kind in ProbeKind}
+        self.transitions: Counter[State] = Counter()
+        self.verdict = Verdict(state=State.UNKNOWN, reason=Reason.NO_EVIDENCE, since=now)
+        self.contact_at = NEVER
+        self.reset(now)
+
+    def reset(self, now: float) -> None:
+        """Forget all evidence, as after a change of address; counters, contact and verdict stay."""
+        self.term: int | None = None
+        self.last_log_index: int | None = None
+        self._armed_at = now
+        self._heartbeat_at = NEVER
+        self._status_at = NEVER
+        self._main_loop_at = NEVER
+        self._host_at = NEVER
+        self._unanswered = 0
+        self._bad_answers = 0
+        self._path_proven = False
+        self._run_count = 0
+        self._run_first_at = NEVER
+        self._run_last_at = NEVER
+        self._forget_refusals()
+
+    def drop_heartbeats(self) -> None:
+        """Forget what one leadership said: its evidence ends with it (JUDGEMENT.md §2)."""
+        self._heartbeat_at = NEVER
+
+    def drop_status(self) -> None:
+        """Forget the node's word about itself: the source is gone, and its silence proves nothing."""
+        self._status_at = NEVER
+
+    def heartbeats_answered(self, evidence: HeartbeatsAnswered, now: float, policy: Policy) -> None:
+        """Take heartbeats of a leadership that still stands as evidence; counting is apart."""
+        self._heartbeat_at = max(self._heartbeat_at, now - evidence.age)
+        self._heard(self._heartbeat_at, evidence.count, policy)
+
+    def count_heartbeats(self, evidence: HeartbeatsAnswered) -> None:
+        """Count answered heartbeats, whatever they are worth as evidence by now."""
+        self.heartbeats_total += evidence.count
+        self.heartbeats.merge(evidence.buckets, evidence.total)
+
+    def contacted(self, at: float, policy: Policy) -> None:
+        """Take the word of this member, as leader, to the own node; the same word twice is one."""
+        if at > self._heartbeat_at:
+            self._heartbeat_at = at
+            self._heard(at, 1, policy)
+
+    def status_given(self, at: float, policy: Policy) -> None:
+        """Take the own node's word about itself."""
+        self._status_at = at
+        self._heard(at, 1, policy)
+
+    def probed(self, result: ProbeResult, now: float, policy: Policy) -> None:
+        """Take the outcome of one probe."""
+        at = now - result.age
+        record = self.probes[result.kind]
+        record.total += 1
+        if result.round_trip is not None:
+            record.durations.observe(result.round_trip)
+        if result.host_age is not None:
+            self._host_at = max(self._host_at, at - result.host_age)
+        if result.outcome is Outcome.OK:
+            self._answered(result, at, policy)
+        else:
+            record.failures[result.outcome] += 1
+            self._not_answered(result, at)
+
+    def judge(
+        self, policy: Policy, now: float, *, heartbeats_speak: bool, installing_snapshot: bool
+    ) -> Verdict:
+        """Judge this member now, and remember the verdict.
+
+        ``heartbeats_speak``: the node tells its heartbeats at present, so that their silence means
+        something. ``installing_snapshot``: the node says that this member is receiving a snapshot.
+        """
+        evidence = self.evidence(heartbeats_speak=heartbeats_speak, installing_snapshot=installing_snapshot)
+        verdict = judge(evidence, policy, self.verdict, now)
+        if verdict.state is not self.verdict.state:
+            self.transitions[verdict.state] += 1
+        self.verdict = verdict
+        return verdict
+
+    def evidence(self, *, heartbeats_speak: bool = True, installing_snapshot: bool = False) -> MemberEvidence:
+        """Give all that is known to the judge, as one frozen value."""
+        return MemberEvidence(
+            armed_at=self._armed_at,
+            grace_until=self.grace_until,
+            heartbeat_at=self._heartbeat_at if heartbeats_speak else NEVER,
+            status_at=self._status_at,
+            main_loop_at=self._main_loop_at,
+            host_at=self._host_at,
+            unanswered=self._unanswered,
+            bad_answers=self._bad_answers,
+            refusals=self._refusals,
+            first_refusal_at=self._first_refusal_at,
+            last_refusal_at=self._last_refusal_at,
+            path_proven=self._path_proven,
+            installing_snapshot=installing_snapshot,
+            run_count=self._run_count,
+            run_first_at=self._run_first_at,
+            run_last_at=self._run_last_at,
+        )
+
+    def heartbeat_silence(self, now: float) -> float | None:
+        """Seconds since the last heartbeat of the present leadership; None: heartbeats do not speak of it."""
+        return None if self._heartbeat_at == NEVER else max(now - self._heartbeat_at, 0.0)
+
+    def main_loop_silence(self, now: float) -> float | None:
+        """Seconds since the last answered native probe; since it was first asked, if it never answered."""
+        if self._main_loop_at > NEVER:
+            return max(now - self._main_loop_at, 0.0)
+        return now - self._armed_at if self.probes[ProbeKind.RAFT].total else None
+
+    def silence(self, now: float) -> float:
+        """Seconds since any direct success; since the member is known, if there was none."""
+        return max(now - max(self.contact_at, self._armed_at), 0.0)
+
+    def _answered(self, result: ProbeResult, at: float, policy: Policy) -> None:
+        self._main_loop_at = max(self._main_loop_at, at)
+        self._unanswered = 0
+        self._bad_answers = 0
+        self._path_proven = True
+        self._forget_refusals()
+        if result.term is not None:
+            self.term = result.term
+            self.last_log_index = result.last_log_index
+        self._succeeded(at, 1, policy)
+
+    def _not_answered(self, result: ProbeResult, at: float) -> None:
+        match result.outcome:
+            case Outcome.TIMEOUT:
+                self._unanswered += 1
+                self._bad_answers = 0
+                if result.host_age is not None:  # connected: the port is open after all
+                    self._forget_refusals()
+            case Outcome.BAD_ANSWER:
+                self._bad_answers += 1
+                self._unanswered = 0
+                self._forget_refusals()
+            case Outcome.REFUSED:
+                self._unanswered = self._bad_answers = 0
+                self._refusals += 1
+                if self._refusals == 1:
+                    self._first_refusal_at = at
+                self._last_refusal_at = at
+            case _:
+                return
+        self._run_count = 0
+
+    def _heard(self, at: float, count: int, policy: Policy) -> None:
+        # A heartbeat reported late seems younger than it is, by its way here: only one well after the
+        # refusal shows that the probe is refused by somebody else than this member.
+        if self._refusals and at - self._first_refusal_at > policy.refusal_span / 2:
+            self._path_proven = False
+            self._forget_refusals()
+        self._succeeded(at, count, policy)
+
+    def _succeeded(self, at: float, count: int, policy: Policy) -> None:
+        self.contact_at = max(self.contact_at, at)
+        if not self._run_count or at - self._run_last_at >= policy.suspect_after:
+            self._run_count = 0
+            self._run_first_at = self._run_last_at = at
+        self._run_count += count
+        self._run_last_at = max(at, self._run_last_at)
+
+    def _forget_refusals(self) -> None:
+        self._refusals = 0
+        self._first_refusal_at = NEVER
+        self._last_refusal_at = NEVER

@@ -1,0 +1,279 @@
+"""The cluster state table: the node, its members, and what each source said of them.
+
+It does no I/O and reads no clock: ``now``, the observed time in seconds, is passed in. Everything
+that leaves the sidecar is a view of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from raft_exporter.model.evidence import (
+    Configuration,
+    Evidence,
+    HeartbeatFailed,
+    HeartbeatsAnswered,
+    LeaderChanged,
+    NodeIdentity,
+    NodeStatus,
+    ObservationKind,
+    ProbeResult,
+    Role,
+    RoleChanged,
+    Server,
+    StatusLost,
+    Suffrage,
+)
+from raft_exporter.model.judge import NEVER, State, Verdict
+from raft_exporter.model.member import Member
+from raft_exporter.model.policy import Policy
+from raft_exporter.model.quorum import Quorum
+
+
+class Transition(Struct, frozen=True):
+    """A member's state changed. ``after`` None: it left the configuration."""
+
+    peer: str
+    before: Verdict
+    after: Verdict | None
+
+
+@dataclass(slots=True)
+class Node:
+    """What the node beside this sidecar said of itself; times of the observed clock in seconds."""
+
+    id: str | None = None
+    address: str | None = None
+    status: NodeStatus | None = None
+    status_at: float = NEVER
+    role: Role = Role.UNKNOWN
+    leader_id: str = ""
+    leader_address: str = ""
+    leader_since: float = NEVER
+    leader_proved_at: float = NEVER
+    led_before: bool = False
+    leader_changes_total: int = 0
+    elections_total: int = 0
+
+
+@dataclass(slots=True)
+class Intake:
+    """How the sources fare: what was taken, dropped and rejected, and which of them are up."""
+
+    observations: Counter[ObservationKind] = field(default_factory=Counter)
+    dropped: int = 0
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    up: dict[str, bool] = field(default_factory=dict)
+    heard: bool = False
+    """Any evidence has come at all."""
+
+
+class Table:
+    """What is known of one cluster from one node.
+
+    ``static`` are the members named by the operator: they stand until the node tells its configuration,
+    and again never after. Invariant: ``members`` is the membership, no more and no less.
+    """
+
+    def __init__(self, policy: Policy, static: Sequence[Server], now: float) -> None:
+        self.policy = policy
+        self.started_at = now
+        self.node = Node()
+        self.intake = Intake()
+        self.configuration: Configuration | None = None
+        self.members: dict[str, Member] = {}
+        self._static = tuple(static)
+        self._left: list[Transition] = []
+        self._set_members(now)
+
+    def take(self, evidence: Evidence, now: float) -> None:
+        """Take one piece of evidence at the observed time ``now``. Word of a stranger is passed over."""
+        self.intake.heard = True
+        match evidence:
+            case ProbeResult():
+                self._take_probe(evidence, now)
+            case HeartbeatsAnswered():
+                self._take_heartbeats(evidence, now)
+            case HeartbeatFailed():
+                if member := self.members.get(evidence.peer):
+                    member.heartbeat_failures_total += 1
+            case NodeStatus():
+                self._take_status(evidence, now)
+            case StatusLost():
+                self._lose_status()
+            case RoleChanged():
+                self._set_role(evidence.role)
+            case LeaderChanged():
+                self._set_leader(evidence.leader_id, evidence.leader_address, now)
+            case NodeIdentity():
+                self._take_identity(evidence, now)
+            case Configuration():
+                self._take_configuration(evidence, now)
+
+    def judge(self, now: float) -> list[Transition]:
+        """Judge every member and give what changed, those that left since the last time first."""
+        transitions, self._left = self._left, []
+        speaks = self.node_up(now)
+        status = self.node.status
+        for peer, member in self.members.items():
+            before = member.verdict
+            installing = speaks and peer == self.node.id and status is not None and status.installing_snapshot
+            after = member.judge(self.policy, now, heartbeats_speak=speaks, installing_snapshot=installing)
+            if after.state is not before.state:
+                transitions.append(Transition(peer=peer, before=before, after=after))
+        return transitions
+
+    def node_up(self, now: float) -> bool:
+        """Whether the node itself spoke within three of its ticks (a HeartbeatTimeout, at most a second)."""
+        tick = min(self.policy.heartbeat_timeout, 1.0)
+        return now - self.node.status_at < 3 * tick
+
+    def role(self, now: float) -> Role:
+        """The node's own role; unknown when it has not said so lately."""
+        return self.node.role if self.node_up(now) else Role.UNKNOWN
+
+    def role_of(self, peer: str, now: float) -> Role:
+        """The role of a member as last proved to this node: only the leader and the node itself are."""
+        if peer == self.node.id:
+            return self.role(now)
+        if not self.has_leader(now):
+            return Role.UNKNOWN
+        return Role.LEADER if peer == self.node.leader_id else Role.FOLLOWER
+
+    def has_leader(self, now: float) -> bool:
+        """Whether the node, heard lately, knows a leader."""
+        return self.node_up(now) and bool(self.node.leader_id)
+
+    def leader_silence(self, now: float) -> float | None:
+        """Seconds since a leader last proved itself to this node; None: none ever did.
+
+        A follower's proof is its leader's word. A leader's proof is that its own main loop turns: one
+        whose disk hangs goes on calling itself leader.
+        """
+        at = self.node.leader_proved_at
+        if at == NEVER:
+            return None
+        return max(now - at, 0.0)
+
+    def main_loop_silence(self, now: float) -> float | None:
+        """Seconds since the own node's main loop last answered a probe; None: never probed."""
+        member = self.own
+        return None if member is None else member.main_loop_silence(now)
+
+    @property
+    def own(self) -> Member | None:
+        """The own node as a member; None when its id is not known or it is not in the configuration."""
+        return self.members.get(self.node.id) if self.node.id is not None else None
+
+    def quorum(self) -> Quorum:
+        """Count voters and majority as judged at present."""
+        return Quorum.of(
+            member.verdict.state is State.ONLINE
+            for member in self.members.values()
+            if member.server.suffrage is Suffrage.VOTER
+        )
+
+    def _take_probe(self, result: ProbeResult, now: float) -> None:
+        member = self.members.get(result.peer)
+        if member is None:
+            return
+        member.probed(result, now, self.policy)
+        if result.peer == self.node.id and self.node.role is Role.LEADER and result.round_trip is not None:
+            self.node.leader_proved_at = max(self.node.leader_proved_at, now - result.age)
+
+    def _take_heartbeats(self, evidence: HeartbeatsAnswered, now: float) -> None:
+        member = self.members.get(evidence.peer)
+        if member is None:
+            return
+        member.count_heartbeats(evidence)
+        if self.node.role is Role.LEADER and now - evidence.age >= self.node.leader_since:
+            member.heartbeats_answered(evidence, now, self.policy)
+
+    def _take_status(self, status: NodeStatus, now: float) -> None:
+        at = now - status.age
+        self.node.status = status
+        self.node.status_at = at
+        self._set_role(status.role)
+        self._set_leader(status.leader_id, status.leader_address, at)
+        if own := self.own:
+            own.status_given(at, self.policy)
+            own.term, own.last_log_index = status.term, status.last_log_index
+        if status.last_contact is None or status.role is not Role.FOLLOWER:
+            return
+        contact_at = at - status.last_contact
+        leader = self.members.get(status.leader_id)
+        # Granting a vote counts as contact too: only word that came under this leader is its own.
+        if leader is not None and contact_at >= self.node.leader_since:
+            leader.contacted(contact_at, self.policy)
+            self.node.leader_proved_at = max(self.node.leader_proved_at, contact_at)
+
+    def _lose_status(self) -> None:
+        self.node.status_at = NEVER
+        if own := self.own:
+            own.drop_status()
+        self._set_role(Role.UNKNOWN)
+
+    def _set_role(self, role: Role) -> None:
+        if role is self.node.role:
+            return
+        if role is Role.CANDIDATE:
+            self.node.elections_total += 1
+        self.node.role = role
+        self._drop_heartbeats()
+
+    def _set_leader(self, leader_id: str, address: str, now: float) -> None:
+        node = self.node
+        node.leader_address = address
+        if leader_id == node.leader_id:
+            return
+        node.leader_id = leader_id
+        node.leader_since = now
+        self._drop_heartbeats()
+        if leader_id:
+            node.leader_changes_total += node.led_before
+            node.led_before = True
+
+    def _drop_heartbeats(self) -> None:
+        for member in self.members.values():
+            member.drop_heartbeats()
+
+    def _take_identity(self, identity: NodeIdentity, now: float) -> None:
+        self.node.id = identity.id
+        self.node.address = identity.address
+        if identity.heartbeat_timeout is not None:
+            self.policy = Policy.of(identity.heartbeat_timeout)
+        self._set_members(now)
+
+    def _take_configuration(self, configuration: Configuration, now: float) -> None:
+        if not configuration.servers:
+            return  # a node that was never bootstrapped knows no cluster yet
+        if self.configuration is None or configuration.servers != self.configuration.servers:
+            self._drop_heartbeats()
+        first = self.configuration is None
+        self.configuration = configuration
+        self._set_members(now, grace=0.0 if first else self.policy.join_grace)
+
+    def _set_members(self, now: float, grace: float = 0.0) -> None:
+        servers = self.configuration.servers if self.configuration else self._static_servers()
+        wanted = {server.id: server for server in servers}
+        for peer in [peer for peer in self.members if peer not in wanted]:
+            member = self.members.pop(peer)
+            self._left.append(Transition(peer=peer, before=member.verdict, after=None))
+        for peer, server in wanted.items():
+            known = self.members.get(peer)
+            if known is None:
+                self.members[peer] = Member(server, now, grace)
+                continue
+            if known.server.address != server.address:
+                known.reset(now)
+            known.server = server
+
+    def _static_servers(self) -> tuple[Server, ...]:
+        node = self.node
+        if node.id is None or node.address is None or any(server.id == node.id for server in self._static):
+            return self._static
+        return (Server(id=node.id, address=node.address), *self._static)
