@@ -1,0 +1,84 @@
+"""One TCP connection to a member, and what the kernel knows of the host at its other end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from typing import Final
+
+from raft_exporter.model.evidence import Outcome
+
+_KEEPALIVE_S: Final = 1
+"""The kernel asks the host, not the process, once a second: the fastest that it can."""
+
+_LAST_ACK_RECV: Final = struct.Struct("@8x48xI")
+"""tcp_info of linux/tcp.h: eight bytes of state, then 32-bit words; the 13th is tcpi_last_ack_recv."""
+
+_OUR_FAULT: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EADDRNOTAVAIL,
+        errno.EAFNOSUPPORT,
+        errno.EINVAL,
+        errno.EMFILE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EPERM,
+    }
+)
+
+
+async def connect(host: str, port: int, dead_after: float) -> socket.socket:
+    """Connect to ``host`` and give the non-blocking socket; OSError when no address of it answers.
+
+    The kernel ends the connection with ETIMEDOUT when the HOST has acknowledged nothing for
+    ``dead_after`` seconds; a process that does not answer on a living host does not end it.
+    """
+    loop = asyncio.get_running_loop()
+    last: OSError | None = None
+    for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.setblocking(False)
+            _watch_host(sock, dead_after)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise last or OSError(errno.EADDRNOTAVAIL, f"no address for {host}")
+
+
+def outcome_of(error: OSError) -> Outcome:
+    """Class the error of a connection attempt. Whatever may be our own fault accuses nobody."""
+    if isinstance(error, socket.gaierror) or error.errno in _OUR_FAULT:
+        return Outcome.LOCAL_ERROR
+    if isinstance(error, ConnectionRefusedError):
+        return Outcome.REFUSED
+    return Outcome.TIMEOUT
+
+
+def host_silence(sock: socket.socket) -> float | None:
+    """Seconds since the other end's kernel last acknowledged anything; None: the system can't tell."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_RECV.size)
+    except OSError:
+        return None
+    return float(_LAST_ACK_RECV.unpack(info)[0]) / 1000
+
+
+def _watch_host(sock: socket.socket, dead_after: float) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(dead_after * 1000))

@@ -1,0 +1,176 @@
+"""The Go observer's stream: listens where the observer connects, and hands evidence on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from raft_exporter.errors import StartError, StreamError
+from raft_exporter.logs import event
+from raft_exporter.model.evidence import Evidence, StatusLost
+from raft_exporter.model.table import Intake
+from raft_exporter.notation import parse_observer_listen
+from raft_exporter.sources import observer_stream as stream
+
+_log = logging.getLogger(__name__)
+
+SOURCE: Final = "observer"
+_READ: Final = 65_536
+"""Bytes a turn: after each the event loop does its other work, whatever the stream's speed."""
+
+
+class ObserverSource:
+    """Serves the observer on the given addresses. The latest connection is the node; it replaces older ones.
+
+    Bad lines are counted by reason and skipped; nothing that arrives ends the source.
+    """
+
+    def __init__(self, take: Callable[[Evidence], None], intake: Intake) -> None:
+        self._take = take
+        self._intake = intake
+        self._servers: list[asyncio.Server] = []
+        self._sockets: list[Path] = []
+        self._current: asyncio.StreamWriter | None = None
+        intake.up[SOURCE] = False
+        for reason in stream.REASONS:
+            intake.rejected[SOURCE, reason] = 0
+
+    async def listen(self, where: str) -> None:
+        """Listen on ``unix:/path`` or ``tcp:host:port``; StartError when that can't be had."""
+        address = parse_observer_listen(where)
+        try:
+            if isinstance(address, Path):
+                server = await asyncio.start_unix_server(self._serve, sock=_bind(address), limit=_READ)
+                self._sockets.append(address)
+            else:
+                server = await asyncio.start_server(self._serve, *address, limit=_READ)
+        except OSError as error:
+            raise StartError(
+                f"observer.listen: can't listen on {where}: {error.strerror or error}"
+            ) from error
+        self._servers.append(server)
+        event(_log, logging.INFO, "waiting for the observer", address=where)
+
+    async def close(self) -> None:
+        """Stop listening and hang up."""
+        for server in self._servers:
+            server.close()
+        if self._current is not None:
+            self._current.close()
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._current is not None:
+            self._current.close()
+        self._current = writer
+        try:
+            await self._read(reader)
+        except StreamError as error:
+            self._reject(error)
+        except OSError as error:
+            event(_log, logging.INFO, "observer connection broke", error=error)
+        finally:
+            if self._current is writer:
+                self._current = None
+                self._lost()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Read until the observer hangs up. A StreamError that leaves here ends the connection."""
+        lines = stream.Lines()
+        greeted = False
+        while data := await reader.read(_READ):
+            complete, oversized = lines.feed(data)
+            if oversized:
+                self._intake.rejected[SOURCE, "oversized"] += oversized
+            for line in complete:
+                greeted = self._take_line(line, greeted)
+            await asyncio.sleep(0)
+        if lines.half:
+            self._intake.rejected[SOURCE, "truncated"] += 1
+
+    def _take_line(self, line: bytes, greeted: bool) -> bool:
+        """Take one line; True when the hello has been seen."""
+        try:
+            message = stream.decode(line)
+            if isinstance(message, stream.Hello):
+                self._greet(message)
+                return True
+            self._take_message(message, greeted)
+        except StreamError as error:
+            if error.reason == "unsupported_version":
+                raise
+            self._reject(error)
+        return greeted
+
+    def _greet(self, hello: stream.Hello) -> None:
+        identity = stream.identity(hello)
+        self._take(identity)
+        self._intake.up[SOURCE] = True
+        event(_log, logging.INFO, "observer connected", node=identity.id, address=identity.address)
+
+    def _take_message(self, message: stream.Message, greeted: bool) -> None:
+        if not greeted:
+            raise StreamError("no_hello", "expected hello as the first message")
+        match message:
+            case stream.Stats():
+                self._take(stream.status(message))
+            case stream.StreamConfiguration():
+                self._take(stream.configuration(message))
+            case stream.Heartbeats():
+                for heartbeats in stream.heartbeats(message):
+                    self._take(heartbeats)
+            case stream.Dropped():
+                self._intake.dropped += message.count
+            case stream.Observation():
+                kind, evidence = stream.observation(message)
+                if kind is not None:
+                    self._intake.observations[kind] += 1
+                if evidence is not None:
+                    self._take(evidence)
+
+    def _reject(self, error: StreamError) -> None:
+        self._intake.rejected[SOURCE, error.reason] += 1
+        event(_log, logging.DEBUG, "observer line rejected", reason=error.reason, error=error)
+
+    def _lost(self) -> None:
+        if self._intake.up[SOURCE]:
+            self._intake.up[SOURCE] = False
+            self._take(StatusLost())
+            event(_log, logging.WARNING, "observer disconnected")
+
+
+def _bind(path: Path) -> socket.socket:
+    """Make the socket; one that nobody listens on any more is replaced."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if path.is_socket():
+        if _answers(path):
+            raise OSError(None, "another process listens there")
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(str(path))
+        path.chmod(0o660)  # the node may run as another user of the same group
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return False
+        return True
