@@ -1,0 +1,78 @@
+# `make help` lists the targets. Every one of them sets up what it needs first.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PATH := $(PATH):/usr/local/go/bin
+VENV := .venv
+PYTHON_BIN := $(VENV)/bin/python
+# What is passed on, as in: make demo ARGS="--for 30s --check"
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Make .venv and install what is missing (the other targets do this first)
+	@scripts/setup
+
+.PHONY: demo
+demo: setup build/raftnode ## Run a small Raft cluster with its sidecars; ARGS="--for 30s --check" and others
+	$(VENV)/bin/raft-exporter demo $(ARGS)
+
+.PHONY: test
+test: setup build/raftnode ## Run all tests, Go with the race detector, Python with its coverage
+	cd observer && go test -race ./...
+	$(VENV)/bin/coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage $(VENV)/bin/coverage run -m pytest
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report --fail-under=90
+	$(VENV)/bin/coverage report --include='raft_exporter/model/*' --fail-under=100
+
+.PHONY: lint
+lint: setup ## Check style and types, Python and Go
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	cd observer && unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
+	cd observer && go vet ./...
+
+.PHONY: bench
+bench: setup build/raftnode ## Run every benchmark: a table and a JSON line each; ARGS goes to each
+	@for file in bench/[!_]*.py; do module=bench.$$(basename "$$file" .py); echo "== $$module"; $(PYTHON_BIN) -m "$$module" $(ARGS); done
+
+.PHONY: fmt
+fmt: setup ## Format the code, and mend what the linter can mend
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
+	cd observer && "$$(go env GOROOT)/bin/gofmt" -w .
+
+# The development lock holds the build's needs too, for the package itself is built without a network;
+# hatchling asks for editables where a package is installed with -e. Versions move only with ARGS=--upgrade.
+COMPILE = $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+
+.PHONY: lock
+lock: setup ## Write both lock files anew; ARGS=--upgrade takes the newest versions
+	$(PYTHON_BIN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' \
+		| $(COMPILE) pyproject.toml - --group dev --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+
+.PHONY: docs
+docs: setup ## Generate docs/metrics.md from the code
+	mkdir -p build
+	$(PYTHON_BIN) -m raft_exporter.exposition > build/metrics.md
+	mv build/metrics.md docs/metrics.md
+
+.PHONY: clean
+clean: ## Remove what was built and cached, but for .venv
+	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find raft_exporter tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Go knows best whether its own build is up to date.
+.PHONY: build/raftnode
+build/raftnode: setup
+	@mkdir -p build
+	cd observer && go build -o ../build/raftnode ./cmd/raftnode
