@@ -1,0 +1,87 @@
+"""Routes. Every error is JSON with a reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from raft_exporter.logs import event
+from raft_exporter.view import ClusterView
+from raft_exporter.web.page import page
+
+_log = logging.getLogger(__name__)
+
+_MAX_BODY: Final = 64 * 1024
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def make_app(
+    registry: CollectorRegistry, view: Callable[[], ClusterView], ready: Callable[[], bool]
+) -> web.Application:
+    """Build the application. ``view`` gives the cluster now; ``ready`` whether the sidecar can judge."""
+
+    async def status_page(_: web.Request) -> web.Response:
+        return web.Response(text=page(view()), content_type="text/html")
+
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")  # that it answers is the answer: the event loop turns
+
+    async def is_ready(_: web.Request) -> web.Response:
+        if not ready():
+            return _error(503, "waiting for the first evidence")
+        return web.Response(text="ok\n")
+
+    async def cluster(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(view()), content_type="application/json")
+
+    app = web.Application(middlewares=[_errors_as_json], client_max_size=_MAX_BODY)
+    app.on_response_prepare.append(_add_headers)
+    app.add_routes(
+        [
+            web.get("/", status_page),
+            web.get("/metrics", make_aiohttp_handler(registry)),
+            web.get("/-/healthy", healthy),
+            web.get("/-/ready", is_ready),
+            web.get("/api/v1/cluster", cluster),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = _error(error.status, error.reason)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except (
+        Exception
+    ) as error:  # a fault of ours: the answer says so, the log says which, and the rest goes on
+        event(_log, logging.ERROR, "request failed", path=request.path, error=repr(error))
+        return _error(500, "internal error")
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _error(status: int, reason: str) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode({"error": reason}), content_type="application/json"
+    )
