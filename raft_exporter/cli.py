@@ -1,0 +1,190 @@
+"""The command line: thin, one function a command.
+
+Exit codes: 0 done; 1 it could not be done; 2 wrong usage or configuration. Every flag can be given as an
+environment variable, ``RAFT_EXPORTER_<COMMAND>_<FLAG>``; a secret can be given in no other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, ParamSpec, Unpack, get_args
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from raft_exporter import __version__
+from raft_exporter import config as configuration
+from raft_exporter.client import SidecarClient
+from raft_exporter.config import Config
+from raft_exporter.errors import ClientError, ConfigError, RaftExporterError, WireError
+from raft_exporter.flags import RunFlags, with_flags
+from raft_exporter.logs import Format, Level, event, setup
+from raft_exporter.secret import Secret
+from raft_exporter.sidecar import Sidecar
+from raft_exporter.sources.raft_probe import Reply, ask_once
+from raft_exporter.terminal import failure, screen
+
+_log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+
+_CONTEXT: Final = {"auto_envvar_prefix": "RAFT_EXPORTER", "help_option_names": ["-h", "--help"]}
+
+
+def _reported(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Turn an error of ours into its lines on standard error and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigError as error:
+            for fault in error.faults:
+                click.echo(fault, err=True)
+            sys.exit(2)
+        except RaftExporterError as error:
+            click.echo(f"raft-exporter: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return run
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="raft-exporter")
+def main() -> None:
+    """Prometheus sidecar for HashiCorp Raft: who is really down, seen by whom, how near the quorum is."""
+
+
+@main.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="Configuration file (YAML).")
+@click.option(
+    "--id", "node_id", help="The node's server id; told by the observer or by the node, if not given."
+)
+@click.option("--raft", help="The node's Raft address, as the other members know it: HOST:PORT.")
+@click.option("--peer", "peers", multiple=True, help="Another member: ID=HOST:PORT[,nonvoter]. Repeatable.")
+@click.option("--listen", multiple=True, help="Where to serve metrics: HOST:PORT or :PORT. Repeatable.")
+@click.option(
+    "--observer",
+    multiple=True,
+    help="Where the observer connects: unix:/path or tcp:127.0.0.1:PORT. Repeatable.",
+)
+@click.option(
+    "--heartbeat-timeout", help="The node's HeartbeatTimeout where it can't tell it, such as 1s or 500ms."
+)
+@click.option("--log-level", type=click.Choice(get_args(Level)), help="The least level that is logged.")
+@click.option("--log-format", type=click.Choice(get_args(Format)), help="How log lines are written.")
+@_reported
+def run(path: Path | None, **flags: Unpack[RunFlags]) -> None:
+    """Watch the cluster from beside one of its nodes. Flags go before the configuration file."""
+    settings = with_flags(configuration.load(path) if path else Config(), flags)
+    setup(settings.log.level, settings.log.format)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sidecar = Sidecar(settings, random.Random())  # noqa: S311 - jitter is no secret
+    try:
+        await sidecar.start()
+        await sidecar.judge_until(stop)
+        event(_log, logging.INFO, "stopping")
+    finally:
+        await sidecar.stop()
+
+
+@main.command("check-config")
+@click.argument("path", type=click.Path(path_type=Path))
+@_reported
+def check_config(path: Path) -> None:
+    """Check a configuration file: one line for each fault, exit code 2 if there is any."""
+    configuration.load(path)
+    click.echo(f"{path}: ok")
+
+
+@main.command()
+@click.argument("address")
+@click.option(
+    "--timeout", default="2s", show_default=True, help="How long connecting and answering may each take."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_reported
+def probe(address: str, timeout: str, as_json: bool) -> None:
+    """Ask the hashicorp/raft node at ADDRESS (HOST:PORT) once who and how far it is.
+
+    One harmless request, an AppendEntries of term 0, to any Raft port without TLS or a prefix byte.
+    """
+    host, port = configuration.parse_address(address)
+    patience = configuration.parse_duration(timeout)
+    try:
+        reply = asyncio.run(ask_once(host, port, patience))
+    except TimeoutError as error:
+        raise ClientError(f"{address}: no answer within {timeout}") from error
+    except (OSError, WireError) as error:
+        raise ClientError(f"{address}: {getattr(error, 'strerror', None) or error}") from error
+    click.echo(_reply_as_json(reply) if as_json else _reply_as_text(reply))
+    if reply.answer.error:
+        sys.exit(1)
+
+
+def _reply_as_json(reply: Reply) -> str:
+    facts = msgspec.to_builtins(reply.answer) | {"round_trip_seconds": reply.round_trip}
+    return msgspec.json.encode(facts).decode()
+
+
+def _reply_as_text(reply: Reply) -> str:
+    answer = reply.answer
+    if answer.error:
+        return f"error: {answer.error}"
+    return (
+        f"id:             {answer.id or '(not told before hashicorp/raft v1.3.7)'}\n"
+        f"address:        {answer.address}\n"
+        f"term:           {answer.term}\n"
+        f"last log index: {answer.last_log_index}\n"
+        f"round trip:     {reply.round_trip * 1000:.2f} ms"
+    )
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:9641", show_default=True, help="Base URL of the sidecar.")
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--interval", default="1s", show_default=True, help="With --watch: how often.")
+@click.option("--json", "as_json", is_flag=True, help="Print the sidecar's answer as one JSON object.")
+@_reported
+def status(url: str, watch: bool, interval: str, as_json: bool) -> None:
+    """Show who is what, as one sidecar judges it.
+
+    A bearer token for it can be given in the environment: RAFT_EXPORTER_TOKEN.
+    """
+    token = os.environ.get("RAFT_EXPORTER_TOKEN")
+    client = SidecarClient(url, Secret(token) if token else None)
+    if watch:
+        _watch(client, configuration.parse_duration(interval))
+    elif as_json:
+        click.echo(msgspec.json.encode(client.cluster()))
+    else:
+        Console().print(screen(client.cluster()))
+
+
+def _watch(client: SidecarClient, interval: float) -> None:
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            try:
+                live.update(screen(client.cluster()), refresh=True)
+            except ClientError as error:
+                live.update(failure(str(error)), refresh=True)
+            time.sleep(interval)

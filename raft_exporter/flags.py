@@ -1,0 +1,81 @@
+"""The flags of ``raft-exporter run``, laid over a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypedDict, TypeVar
+
+from msgspec.structs import replace
+
+from raft_exporter.config import Config, check, parse_peer
+from raft_exporter.errors import ConfigError
+from raft_exporter.notation import (
+    parse_address,
+    parse_duration,
+    parse_listen_address,
+    parse_observer_listen,
+    parse_server_id,
+)
+
+_T = TypeVar("_T")
+
+
+class RunFlags(TypedDict):
+    """What was given on the command line; None or empty: not given."""
+
+    node_id: str | None
+    raft: str | None
+    peers: tuple[str, ...]
+    listen: tuple[str, ...]
+    observer: tuple[str, ...]
+    heartbeat_timeout: str | None
+    log_level: Literal["debug", "info", "warning", "error"] | None
+    log_format: Literal["logfmt", "json"] | None
+
+
+def with_flags(config: Config, flags: RunFlags) -> Config:
+    """Give ``config`` with the flags in place of what it says; ConfigError has one line a fault."""
+    faults: list[str] = []
+
+    def read(flag: str, text: str, reader: Callable[[str], _T]) -> _T | None:
+        try:
+            return reader(text)
+        except ConfigError as error:
+            faults.extend(f"{flag}: {fault}" for fault in error.faults)
+            return None
+
+    def checked(flag: str, text: str | None, reader: Callable[[str], object]) -> str | None:
+        if text is not None:
+            read(flag, text, reader)
+        return text
+
+    timeout = flags["heartbeat_timeout"]
+    node = replace(
+        config.node,
+        id=checked("--id", flags["node_id"], parse_server_id) or config.node.id,
+        raft=checked("--raft", flags["raft"], parse_address) or config.node.raft,
+        heartbeat_timeout=config.node.heartbeat_timeout
+        if timeout is None
+        else read("--heartbeat-timeout", timeout, parse_duration) or config.node.heartbeat_timeout,
+    )
+    peers = [peer for text in flags["peers"] if (peer := read("--peer", text, parse_peer)) is not None]
+    for text in flags["listen"]:
+        checked("--listen", text, parse_listen_address)
+    for text in flags["observer"]:
+        checked("--observer", text, parse_observer_listen)
+    if faults:
+        raise ConfigError(faults)
+    merged = replace(
+        config,
+        node=node,
+        peers=tuple(peers) or config.peers,
+        web=replace(config.web, listen=flags["listen"] or config.web.listen),
+        observer=replace(config.observer, listen=flags["observer"] or config.observer.listen),
+        log=replace(
+            config.log,
+            level=flags["log_level"] or config.log.level,
+            format=flags["log_format"] or config.log.format,
+        ),
+    )
+    check(merged, "command line")
+    return merged

@@ -1,0 +1,213 @@
+"""The sidecar: owns the table, the clock, the sources, the web server and their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import disable_created_metrics
+
+from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
+from raft_exporter.errors import ConfigError, StartError
+from raft_exporter.exposition import TableCollector, registry_of
+from raft_exporter.logs import event
+from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
+from raft_exporter.model.observed_clock import ObservedClock
+from raft_exporter.model.policy import Policy
+from raft_exporter.model.table import Table, Transition
+from raft_exporter.notation import parse_address, parse_listen_address
+from raft_exporter.sources.observer import ObserverSource
+from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
+from raft_exporter.view import ClusterView, cluster_view
+from raft_exporter.web.app import make_app
+
+_log = logging.getLogger(__name__)
+
+_DRAIN: Final = 0.8
+"""Seconds that probes may wait for their answer when the sidecar stops."""
+
+
+class Sidecar:
+    """One sidecar: :meth:`start`, :meth:`judge_until`, :meth:`stop`, all in one event loop.
+
+    Invariant: only this event loop touches the table, so there are no locks.
+    """
+
+    def __init__(self, config: Config, rng: random.Random) -> None:
+        loop = asyncio.get_running_loop()
+        policy = Policy.of(config.node.heartbeat_timeout)
+        self._config = config
+        self._rng = rng
+        self._real = loop.time
+        self._clock = ObservedClock(self._real(), limit=policy.heartbeat_timeout)
+        self._lag = 0.0
+        self.table = Table(policy, _static_members(config), now=self._now())
+        self._dial = {peer.id: peer.address for peer in config.peers}
+        self._probers: dict[str, tuple[RaftProber, asyncio.Task[None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._identifying: asyncio.Task[None] | None = None
+        self._observer = ObserverSource(self._take, self.table.intake)
+        self._web: web.AppRunner | None = None
+
+    async def start(self) -> list[str]:
+        """Open what listens and begin to probe; give the base URLs served, or raise StartError."""
+        urls = await self._serve()
+        await self._listen()
+        node = self._config.node
+        if node.id is not None:
+            self._take(NodeIdentity(id=node.id, address=node.raft or ""))
+        elif node.raft is not None and self._config.probe.enabled:
+            self._identifying = asyncio.create_task(self._identify(node.raft))
+        self._set_probers()
+        return urls
+
+    async def judge_until(self, stop: asyncio.Event) -> None:
+        """Judge all members ten times in a HeartbeatTimeout until ``stop`` is set."""
+        due = self._real()
+        while not stop.is_set():
+            due = max(due + self._tick(), self._real())
+            try:
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+            except TimeoutError:
+                self._lag = max(self._real() - due, 0.0)
+                self._judge()
+
+    async def stop(self) -> None:
+        """Close everything: no unread answer is left at a node that answers."""
+        if self._identifying is not None:
+            self._identifying.cancel()
+            self._leaving.add(self._identifying)
+        for peer in list(self._probers):
+            self._stop_prober(peer)
+        await self._observer.close()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_DRAIN)
+        if self._web is not None:
+            await self._web.cleanup()
+
+    def view(self) -> ClusterView:
+        """The cluster as it is judged now."""
+        return cluster_view(self.table, self._now())
+
+    def ready(self) -> bool:
+        """Whether there is evidence to judge by, or has been time enough for it."""
+        return self.table.intake.heard or self._now() - self.table.started_at > self.table.policy.stall_after
+
+    def _now(self) -> float:
+        return self._clock.read(self._real())
+
+    def _tick(self) -> float:
+        return self.table.policy.heartbeat_timeout / 10
+
+    def _take(self, evidence: Evidence) -> None:
+        self.table.take(evidence, self._now())
+
+    def _judge(self) -> None:
+        self._clock.limit = self.table.policy.heartbeat_timeout
+        now = self._clock.tick(self._real())
+        for transition in self.table.judge(now):
+            _tell(transition)
+        self._set_probers()
+
+    async def _serve(self) -> list[str]:
+        collector = TableCollector(
+            self.table, now=self._now, perf=time.perf_counter, wall=time.time, lag=lambda: self._lag
+        )
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        app = make_app(registry_of(collector), self.view, self.ready)
+        self._web = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._web.setup()
+        for text in self._config.web.listen:
+            host, port = parse_listen_address(text)
+            try:
+                await web.TCPSite(self._web, host or None, port, shutdown_timeout=_DRAIN).start()
+            except OSError as error:
+                raise StartError(f"web.listen: can't listen on {text}: {error.strerror or error}") from error
+        urls = [_url(address) for address in self._web.addresses]
+        event(_log, logging.INFO, "serving", urls=" ".join(urls))
+        return urls
+
+    async def _listen(self) -> None:
+        configured = self._config.observer.listen
+        if configured is not None:
+            for where in configured:
+                await self._observer.listen(where)
+            return
+        try:
+            await self._observer.listen(DEFAULT_OBSERVER_SOCKET)
+        except StartError as error:
+            event(_log, logging.WARNING, "no observer socket", error=error)
+
+    async def _identify(self, address: str) -> None:
+        """Learn the own node's id from its own answer, where nothing else tells it."""
+        host, port = parse_address(address)
+        answer = await identify((host, port), self._timing())
+        if not answer.id:
+            event(_log, logging.WARNING, "the node does not tell its id: set node.id", address=address)
+        elif self.table.node.id is None:
+            self._take(NodeIdentity(id=answer.id, address=address))
+
+    def _timing(self) -> Timing:
+        probe = self._config.probe
+        return Timing.of(self.table.policy.heartbeat_timeout, probe.interval, probe.timeout)
+
+    def _set_probers(self) -> None:
+        """One prober a member, at its present address, no more and no less."""
+        if not self._config.probe.enabled:
+            return
+        timing = self._timing()
+        wanted = {peer: self._address_of(peer) for peer in self.table.members}
+        for peer, (prober, _) in list(self._probers.items()):
+            if wanted.get(peer) != prober.address:
+                self._stop_prober(peer)
+            else:
+                prober.timing = timing
+        for peer, address in wanted.items():
+            if address is not None and peer not in self._probers:
+                prober = RaftProber(peer, address, timing, self._take, self._rng)
+                self._probers[peer] = prober, asyncio.create_task(prober.run())
+
+    def _address_of(self, peer: str) -> tuple[str, int] | None:
+        """Where to probe a member: where the operator says, else where its configuration says."""
+        try:
+            return parse_address(self._dial.get(peer, self.table.members[peer].server.address))
+        except ConfigError:
+            return None
+
+    def _stop_prober(self, peer: str) -> None:
+        _, task = self._probers.pop(peer)
+        task.cancel()
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+
+def _static_members(config: Config) -> list[Server]:
+    return [
+        Server(id=peer.id, address=peer.address, suffrage=Suffrage(peer.suffrage)) for peer in config.peers
+    ]
+
+
+def _tell(transition: Transition) -> None:
+    before, after = transition.before, transition.after
+    if after is None:
+        event(_log, logging.INFO, "member left", peer=transition.peer, state=before.state)
+        return
+    event(
+        _log,
+        logging.INFO,
+        "member state changed",
+        peer=transition.peer,
+        before=before.state,
+        after=after.state,
+        reason=after.reason,
+    )
+
+
+def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
