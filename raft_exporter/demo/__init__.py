@@ -1,0 +1,1 @@
+"""The cluster that ``raft-exporter demo`` runs."""
