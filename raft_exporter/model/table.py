@@ -47,7 +47,7 @@ class Node:
     """What the node beside this sidecar said of itself; times of the observed clock in seconds."""
 
     id: str | None = None
-    address: str | None = None
+    address: str = ""
     status: NodeStatus | None = None
     status_at: float = NEVER
     role: Role = Role.UNKNOWN
@@ -105,13 +105,11 @@ class Table:
                 self._take_status(evidence, now)
             case StatusLost():
                 self._lose_status()
-            case RoleChanged():
-                self._set_role(evidence.role)
-            case LeaderChanged():
-                self._set_leader(evidence.leader_id, evidence.leader_address, now)
+            case RoleChanged() | LeaderChanged():
+                self._take_edge(evidence, now - evidence.age)
             case NodeIdentity():
                 self._take_identity(evidence, now)
-            case Configuration():
+            case _:
                 self._take_configuration(evidence, now)
 
     def judge(self, now: float) -> list[Transition]:
@@ -211,6 +209,14 @@ class Table:
             leader.contacted(contact_at, self.policy)
             self.node.leader_proved_at = max(self.node.leader_proved_at, contact_at)
 
+    def _take_edge(self, edge: RoleChanged | LeaderChanged, at: float) -> None:
+        if at < self.node.status_at:
+            return  # queued while nobody listened: the status told since knows better
+        if isinstance(edge, RoleChanged):
+            self._set_role(edge.role)
+        else:
+            self._set_leader(edge.leader_id, edge.leader_address, at)
+
     def _lose_status(self) -> None:
         self.node.status_at = NEVER
         if own := self.own:
@@ -274,6 +280,6 @@ class Table:
 
     def _static_servers(self) -> tuple[Server, ...]:
         node = self.node
-        if node.id is None or node.address is None or any(server.id == node.id for server in self._static):
+        if node.id is None or any(server.id == node.id for server in self._static):
             return self._static
         return (Server(id=node.id, address=node.address), *self._static)

@@ -376,6 +376,14 @@ def test_elections_and_leader_changes_are_counted() -> None:
     assert (story.table.node.elections_total, story.table.node.leader_changes_total) == (1, 1)
 
 
+def test_an_edge_older_than_the_status_changes_nothing() -> None:
+    """The observer sends what it had queued while the sidecar was away, after the status."""
+    story = Story()
+    story.tell(status(), at=60.0)
+    story.tell(RoleChanged(role=Role.LEADER, age=50.0), LeaderChanged("n1", "", age=50.0), at=60.1)
+    assert (story.table.node.role, story.table.node.leader_id) == (Role.FOLLOWER, "n2")
+
+
 def test_roles_are_told_only_as_proved() -> None:
     story = Story()
     roles = [story.table.role_of(peer, 0.0) for peer in ("n1", "n2", "n3")]
