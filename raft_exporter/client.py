@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 import requests
 
-from raft_exporter.errors import ClientError
+from raft_exporter.errors import ClientError, system_reason
+from raft_exporter.notation import one_line
 from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
 
@@ -47,4 +48,4 @@ def _cause(error: requests.RequestException) -> str:
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner
-    return getattr(cause, "strerror", None) or str(cause).splitlines()[0]
+    return one_line(system_reason(cause) if isinstance(cause, OSError) else str(cause))

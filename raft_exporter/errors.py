@@ -6,6 +6,7 @@ that line and no traceback.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -49,3 +50,10 @@ class ClientError(RaftExporterError):
 
 class DemoError(RaftExporterError):
     """The demo's cluster could not be built, started or reached."""
+
+
+def system_reason(error: OSError) -> str:
+    """What the system says of an error, in its own few words; asyncio and requests wrap it in more."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

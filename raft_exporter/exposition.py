@@ -200,10 +200,7 @@ def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
 def _histograms(metric: Metric, samples: Iterable[tuple[tuple[str, ...], Histogram]]) -> Family:
     family = HistogramMetricFamily(metric.family, metric.help, labels=metric.labels)
     for labels, histogram in samples:
-        buckets = [
-            (floatToGoString(bound), float(count))  # type: ignore[no-untyped-call]
-            for bound, count in histogram.cumulative()
-        ]
+        buckets = [(floatToGoString(bound), float(count)) for bound, count in histogram.cumulative()]
         family.add_metric(labels, buckets=buckets, sum_value=histogram.total)
     return family
 

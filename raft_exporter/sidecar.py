@@ -12,7 +12,7 @@ from aiohttp import web
 from prometheus_client import disable_created_metrics
 
 from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
-from raft_exporter.errors import ConfigError, StartError
+from raft_exporter.errors import ConfigError, StartError, system_reason
 from raft_exporter.exposition import TableCollector, registry_of
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
@@ -118,16 +118,16 @@ class Sidecar:
         collector = TableCollector(
             self.table, now=self._now, perf=time.perf_counter, wall=time.time, lag=lambda: self._lag
         )
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()
         app = make_app(registry_of(collector), self.view, self.ready)
-        self._web = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._web = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN)
         await self._web.setup()
         for text in self._config.web.listen:
             host, port = parse_listen_address(text)
             try:
-                await web.TCPSite(self._web, host or None, port, shutdown_timeout=_DRAIN).start()
+                await web.TCPSite(self._web, host or None, port).start()
             except OSError as error:
-                raise StartError(f"web.listen: can't listen on {text}: {error.strerror or error}") from error
+                raise StartError(f"web.listen: can't listen on {text}: {system_reason(error)}") from error
         urls = [_url(address) for address in self._web.addresses]
         event(_log, logging.INFO, "serving", urls=" ".join(urls))
         return urls

@@ -69,7 +69,7 @@ class Intake:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     up: dict[str, bool] = field(default_factory=dict)
     heard: bool = False
-    """Any evidence has come at all."""
+    """Any evidence has come at all; that the node has a name is none."""
 
 
 class Table:
@@ -92,7 +92,7 @@ class Table:
 
     def take(self, evidence: Evidence, now: float) -> None:
         """Take one piece of evidence at the observed time ``now``. Word of a stranger is passed over."""
-        self.intake.heard = True
+        self.intake.heard |= not isinstance(evidence, NodeIdentity)
         match evidence:
             case ProbeResult():
                 self._take_probe(evidence, now)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from raft_exporter.errors import StartError, StreamError
+from raft_exporter.errors import StartError, StreamError, system_reason
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, StatusLost
 from raft_exporter.model.table import Intake
@@ -50,9 +50,7 @@ class ObserverSource:
             else:
                 server = await asyncio.start_server(self._serve, *address, limit=_READ)
         except OSError as error:
-            raise StartError(
-                f"observer.listen: can't listen on {where}: {error.strerror or error}"
-            ) from error
+            raise StartError(f"observer.listen: can't listen on {where}: {system_reason(error)}") from error
         self._servers.append(server)
         event(_log, logging.INFO, "waiting for the observer", address=where)
 
