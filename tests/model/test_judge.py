@@ -33,7 +33,9 @@ def verdict(state: State = State.ONLINE, reason: Reason = Reason.FRESH) -> Verdi
     return Verdict(state=state, reason=reason, since=START)
 
 
-def judged(evidence: MemberEvidence, previous: Verdict | None = None, now: float = NOW) -> tuple[State, Reason]:
+def judged(
+    evidence: MemberEvidence, previous: Verdict | None = None, now: float = NOW
+) -> tuple[State, Reason]:
     result = judge(evidence, POLICY, previous or verdict(), now)
     return result.state, result.reason
 
@@ -111,7 +113,9 @@ def test_fresh_silent_and_unknown(evidence: MemberEvidence, expected: tuple[Stat
     [
         pytest.param({}, (State.OFFLINE, Reason.REFUSED), id="twice over half an H"),
         pytest.param({"refusals": 1}, (State.SUSPECT, Reason.REFUSED), id="once"),
-        pytest.param({"first_refusal_at": NOW - 0.49}, (State.SUSPECT, Reason.REFUSED), id="too close together"),
+        pytest.param(
+            {"first_refusal_at": NOW - 0.49}, (State.SUSPECT, Reason.REFUSED), id="too close together"
+        ),
         pytest.param(
             {"path_proven": False, "heartbeat_at": NOW - 1.0},
             (State.ONLINE, Reason.FRESH),
@@ -123,7 +127,9 @@ def test_fresh_silent_and_unknown(evidence: MemberEvidence, expected: tuple[Stat
             id="the probe never reached it and heartbeats are stale",
         ),
         pytest.param(
-            {"path_proven": False}, (State.OFFLINE, Reason.REFUSED), id="the probe never reached it, none heard"
+            {"path_proven": False},
+            (State.OFFLINE, Reason.REFUSED),
+            id="the probe never reached it, none heard",
         ),
     ],
 )
@@ -138,7 +144,9 @@ def test_refusals(change: dict[str, object], expected: tuple[State, Reason]) -> 
         pytest.param(
             {"heartbeat_at": NOW - 0.1}, (State.STALLED, Reason.MAIN_LOOP_SILENT), id="heartbeats pass"
         ),
-        pytest.param({"status_at": NOW - 0.1}, (State.STALLED, Reason.MAIN_LOOP_SILENT), id="own node speaks"),
+        pytest.param(
+            {"status_at": NOW - 0.1}, (State.STALLED, Reason.MAIN_LOOP_SILENT), id="own node speaks"
+        ),
         pytest.param(
             {"status_at": NOW - 0.1, "installing_snapshot": True},
             (State.ONLINE, Reason.INSTALLING_SNAPSHOT),
@@ -152,7 +160,9 @@ def test_refusals(change: dict[str, object], expected: tuple[State, Reason]) -> 
         pytest.param({"host_at": NOW - 2.5}, (State.SUSPECT, Reason.SILENT), id="host silent too"),
         pytest.param({"unanswered": 2}, (State.SUSPECT, Reason.SILENT), id="only two probes failed"),
         pytest.param({"main_loop_at": NOW - 10.0}, (State.OFFLINE, Reason.PROCESS_SILENT), id="for 10 H"),
-        pytest.param({"main_loop_at": NOW - 9.99}, (State.STALLED, Reason.PROCESS_SILENT), id="for less than 10 H"),
+        pytest.param(
+            {"main_loop_at": NOW - 9.99}, (State.STALLED, Reason.PROCESS_SILENT), id="for less than 10 H"
+        ),
         pytest.param(
             {"main_loop_at": NOW - 99.0, "heartbeat_at": NOW - 0.1},
             (State.STALLED, Reason.MAIN_LOOP_SILENT),
@@ -171,7 +181,9 @@ def test_host_answers_and_process_does_not(change: dict[str, object], expected: 
         pytest.param(BACK, (State.ONLINE, Reason.FRESH), id="four successes over 3 H"),
         pytest.param(replace(BACK, run_count=3), (State.OFFLINE, Reason.RECOVERING), id="three successes"),
         pytest.param(
-            replace(BACK, run_first_at=NOW - 2.99), (State.OFFLINE, Reason.RECOVERING), id="over less than 3 H"
+            replace(BACK, run_first_at=NOW - 2.99),
+            (State.OFFLINE, Reason.RECOVERING),
+            id="over less than 3 H",
         ),
         pytest.param(replace(REFUSED_TWICE, refusals=1), (State.OFFLINE, Reason.REFUSED), id="refused again"),
         pytest.param(SILENT_MAIN_LOOP, (State.OFFLINE, Reason.PROCESS_SILENT), id="host back, process not"),
@@ -301,7 +313,10 @@ def test_verdicts_scale_with_the_heartbeat_timeout(
     many = replace(many, host_fresh=2 * H * factor)
     edges = (0.5, 2, 3, 10)
     ages = [NOW - getattr(evidence, name) for name in times_of]
-    ages += [evidence.last_refusal_at - evidence.first_refusal_at, evidence.run_last_at - evidence.run_first_at]
+    ages += [
+        evidence.last_refusal_at - evidence.first_refusal_at,
+        evidence.run_last_at - evidence.run_first_at,
+    ]
     if any(abs(age - edge) < 1e-6 for age in ages for edge in edges):
         return  # rounding decides at the very edge
     first, second = judge(evidence, one, previous, NOW), judge(other, many, previous, NOW)

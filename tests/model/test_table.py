@@ -54,7 +54,9 @@ class Story:
         return self.table.members[peer].verdict.reason
 
 
-def status(role: Role = Role.FOLLOWER, leader: str = "n2", contact: float | None = 0.1, **more: object) -> NodeStatus:
+def status(
+    role: Role = Role.FOLLOWER, leader: str = "n2", contact: float | None = 0.1, **more: object
+) -> NodeStatus:
     facts: dict[str, object] = {
         "role": role,
         "term": 3,
@@ -75,7 +77,9 @@ def leading(**more: object) -> NodeStatus:
     return status(Role.LEADER, "n1", None, **more)
 
 
-def probe(peer: str, outcome: Outcome = Outcome.OK, host_age: float | None = 0.0, **more: object) -> ProbeResult:
+def probe(
+    peer: str, outcome: Outcome = Outcome.OK, host_age: float | None = 0.0, **more: object
+) -> ProbeResult:
     if outcome is Outcome.OK:
         more = {"round_trip": 0.001, "term": 3, "last_log_index": 10} | more
     return ProbeResult(peer=peer, kind=ProbeKind.RAFT, outcome=outcome, host_age=host_age, **more)  # type: ignore[arg-type]
@@ -417,6 +421,14 @@ def test_main_loop_silence_counts_from_the_first_probe_on() -> None:
     assert story.table.main_loop_silence(8.0) is None
 
 
+def test_a_name_is_no_evidence() -> None:
+    table = Table(Policy.of(1.0), (), 0.0)
+    table.take(NodeIdentity(id="n1", address=N1.address), 0.0)
+    assert not table.intake.heard
+    table.take(StatusLost(), 0.0)
+    assert table.intake.heard
+
+
 # membership
 
 
@@ -492,9 +504,9 @@ def test_transitions_are_given_once_and_counted() -> None:
     story = Story()
     story.tell(probe("n2"), at=1.0)
     changes = story.table.judge(1.0)
-    assert [(change.peer, change.before.state, change.after and change.after.state) for change in changes] == [
-        ("n2", State.UNKNOWN, State.ONLINE)
-    ]
+    assert [
+        (change.peer, change.before.state, change.after and change.after.state) for change in changes
+    ] == [("n2", State.UNKNOWN, State.ONLINE)]
     assert story.table.judge(1.1) == []
     assert story.table.members["n2"].transitions == {State.ONLINE: 1}
 

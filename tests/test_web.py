@@ -1,0 +1,142 @@
+"""The HTTP face on a real aiohttp server."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from raft_exporter.exposition import TableCollector, registry_of
+from raft_exporter.model.evidence import Configuration, NodeIdentity, Server
+from raft_exporter.model.policy import Policy
+from raft_exporter.model.table import Table
+from raft_exporter.view import ClusterView, cluster_view
+from raft_exporter.web.app import make_app
+
+
+class Face:
+    """A served table."""
+
+    def __init__(self) -> None:
+        self.table = Table(Policy.of(1.0), (), 0.0)
+        self.ready = True
+        self.broken = False
+        collector = TableCollector(
+            self.table, now=lambda: 1.0, perf=lambda: 0.0, wall=lambda: 0.0, lag=lambda: 0.0
+        )
+        self.app = make_app(registry_of(collector), self.view, lambda: self.ready)
+
+    def view(self) -> ClusterView:
+        if self.broken:
+            raise RuntimeError("a fault of ours")
+        return cluster_view(self.table, 1.0)
+
+
+@asynccontextmanager
+async def served(face: Face) -> AsyncIterator[tuple[ClientSession, str]]:
+    async with TestServer(face.app) as server, ClientSession() as session:
+        yield session, str(server.make_url(""))
+
+
+async def test_healthy_and_ready_mean_different_things() -> None:
+    face = Face()
+    face.ready = False
+    async with served(face) as (session, url):
+        assert (await session.get(f"{url}/-/healthy")).status == 200
+        waiting = await session.get(f"{url}/-/ready")
+        assert (waiting.status, await waiting.json()) == (503, {"error": "waiting for the first evidence"})
+        face.ready = True
+        assert (await session.get(f"{url}/-/ready")).status == 200
+
+
+async def test_metrics_as_plain_text_and_as_openmetrics() -> None:
+    async with served(Face()) as (session, url):
+        plain = await session.get(f"{url}/metrics", headers={"Accept": "text/plain"})
+        assert plain.content_type == "text/plain"
+        assert "# TYPE raft_up gauge" in await plain.text()
+        openmetrics = await session.get(
+            f"{url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+        )
+        assert openmetrics.content_type == "application/openmetrics-text"
+        text = await openmetrics.text()
+        assert text.endswith("# EOF\n")
+        assert "raft_up" in {family.name for family in text_string_to_metric_families(text)}
+
+
+async def test_metrics_are_compressed_for_who_asks_for_it() -> None:
+    async with served(Face()) as (session, url):
+        response = await session.get(
+            f"{url}/metrics", headers={"Accept-Encoding": "gzip"}, auto_decompress=False
+        )
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert b"raft_up" in gzip.decompress(await response.read())
+        plain = await session.get(f"{url}/metrics", headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+
+
+async def test_cluster_is_the_view_as_json() -> None:
+    face = Face()
+    face.table.take(NodeIdentity("n1", "a:1"), 0.0)
+    face.table.take(Configuration((Server("n1", "a:1"), Server("n2", "b:1")), 5), 0.0)
+    async with served(face) as (session, url):
+        response = await session.get(f"{url}/api/v1/cluster")
+        view = msgspec.json.decode(await response.read(), type=ClusterView)
+    assert response.content_type == "application/json"
+    assert view == face.view()
+    assert [(member.id, member.own) for member in view.members] == [("n1", True), ("n2", False)]
+    assert (view.quorum.voters, view.quorum.quorum, view.quorum.configuration_index) == (2, 2, 5)
+    assert view.node.leader is None
+
+
+async def test_page_shows_the_members_and_escapes_them() -> None:
+    face = Face()
+    face.table.take(NodeIdentity("n1", "a:1"), 0.0)
+    face.table.take(Configuration((Server("n1", "a:1"), Server("<script>", "b:1"))), 0.0)
+    async with served(face) as (session, url):
+        response = await session.get(f"{url}/")
+        text = await response.text()
+    assert response.content_type == "text/html"
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert "n1 (own node)" in text
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("POST", "/metrics", 405), ("DELETE", "/api/v1/cluster", 405)],
+)
+async def test_errors_are_json_with_a_reason(method: str, path: str, status: int) -> None:
+    async with served(Face()) as (session, url):
+        response = await session.request(method, url + path)
+        body = await response.json()
+    assert response.status == status
+    assert list(body) == ["error"]
+    assert (response.headers.get("Allow") == "GET,HEAD") == (status == 405)
+
+
+async def test_a_fault_of_ours_is_an_answer_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    face = Face()
+    face.broken = True
+    async with served(face) as (session, url):
+        response = await session.get(f"{url}/api/v1/cluster")
+        assert (response.status, await response.json()) == (500, {"error": "internal error"})
+        assert (await session.get(f"{url}/-/healthy")).status == 200
+    assert [record.getMessage() for record in caplog.records] == ["request failed"]
+
+
+async def test_redirects_pass_through() -> None:
+    face = Face()
+
+    async def moved(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/")
+
+    face.app.router.add_get("/moved", moved)
+    async with served(face) as (session, url):
+        assert (await session.get(f"{url}/moved", allow_redirects=False)).status == 302
