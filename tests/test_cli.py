@@ -52,7 +52,7 @@ def run(*args: str, env: dict[str, str] | None = None) -> Result:
 
 @contextmanager
 def raft_port(reply: bytes) -> Iterator[str]:
-    """A port that sends ``reply`` to whoever asks, once."""
+    """A port that sends ``reply`` to whoever asks, once; with none it hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -60,7 +60,8 @@ def raft_port(reply: bytes) -> Iterator[str]:
             with connection:
                 connection.recv(100)
                 connection.sendall(reply)
-                connection.recv(100)
+                if reply:
+                    connection.recv(100)
 
         thread = threading.Thread(target=serve)
         thread.start()
