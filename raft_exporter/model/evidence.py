@@ -147,6 +147,7 @@ class ProbeResult(Struct, frozen=True):
 
     ``round_trip`` is in seconds, of an answered probe. ``host_age`` is the age in seconds of the last
     sign that the member's HOST gave (an answer, a refusal, a TCP acknowledgement); None: it gave none.
+    ``waiting`` is for how many seconds a request that was sent has been unanswered.
     """
 
     peer: str
@@ -154,6 +155,7 @@ class ProbeResult(Struct, frozen=True):
     outcome: Outcome
     round_trip: float | None = None
     host_age: float | None = None
+    waiting: float | None = None
     term: int | None = None
     last_log_index: int | None = None
     age: float = 0.0

@@ -66,6 +66,8 @@ class MemberEvidence(Struct, frozen=True):
     """The last answered native probe: its main loop turned."""
     host_at: float = NEVER
     """The last sign of life of the member's host."""
+    asked_at: float = NEVER
+    """When the native probe that is unanswered was sent."""
     unanswered: int = 0
     """Native probes in a row that timed out."""
     bad_answers: int = 0
@@ -127,10 +129,11 @@ def _natural(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -
 
 
 def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
-    """Whether native probes go unanswered although the member's host acknowledges them."""
+    """Whether native probes go unanswered although the member's host acknowledged the outstanding one."""
     return (
         e.unanswered >= policy.probe_failures
         and now - max(e.main_loop_at, e.armed_at) >= policy.suspect_after
+        and e.host_at >= e.asked_at
         and now - e.host_at < policy.host_fresh
     )
 
@@ -139,7 +142,8 @@ def _stalled(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -
     """The main-loop rule of §2, and rule 6."""
     heard_at = max(e.heartbeat_at, e.status_at)
     was_offline = previous.state is State.OFFLINE
-    if now - heard_at < policy.suspect_after:
+    # Heard since the probe was sent: the process runs, and only its main loop does not answer.
+    if heard_at > e.asked_at and now - heard_at < policy.suspect_after:
         if not e.installing_snapshot:
             return State.STALLED, Reason.MAIN_LOOP_SILENT
         if was_offline and not _risen(e, policy):

@@ -48,6 +48,7 @@ class Member:
         self._status_at = NEVER
         self._main_loop_at = NEVER
         self._host_at = NEVER
+        self._asked_at = NEVER
         self._unanswered = 0
         self._bad_answers = 0
         self._path_proven = False
@@ -124,6 +125,7 @@ class Member:
             status_at=self._status_at,
             main_loop_at=self._main_loop_at,
             host_at=self._host_at,
+            asked_at=self._asked_at,
             unanswered=self._unanswered,
             bad_answers=self._bad_answers,
             refusals=self._refusals,
@@ -166,6 +168,8 @@ class Member:
             case Outcome.TIMEOUT:
                 self._unanswered += 1
                 self._bad_answers = 0
+                if result.waiting is not None:
+                    self._asked_at = at - result.waiting
                 if result.host_age is not None:  # connected: the port is open after all
                     self._forget_refusals()
             case Outcome.BAD_ANSWER:

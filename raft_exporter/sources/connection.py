@@ -6,12 +6,17 @@ import asyncio
 import errno
 import socket
 import struct
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 from raft_exporter.model.evidence import Outcome
 
+_AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
+
 _KEEPALIVE_S: Final = 1
 """The kernel asks the host, not the process, once a second: the fastest that it can."""
+
+_TICK_S: Final = 0.01
 
 _LAST_ACK_RECV: Final = struct.Struct("@8x48xI")
 """tcp_info of linux/tcp.h: eight bytes of state, then 32-bit words; the 13th is tcpi_last_ack_recv."""
@@ -41,7 +46,7 @@ async def connect(host: str, port: int, dead_after: float) -> socket.socket:
     """
     loop = asyncio.get_running_loop()
     last: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, proto, _, address in await _look_up(host, port):
         sock = socket.socket(family, kind, proto)
         try:
             sock.setblocking(False)
@@ -68,12 +73,25 @@ def outcome_of(error: OSError) -> Outcome:
 
 
 def host_silence(sock: socket.socket) -> float | None:
-    """Seconds since the other end's kernel last acknowledged anything; None: the system can't tell."""
+    """Seconds since the other end's kernel last acknowledged anything; None: the system can't tell.
+
+    The kernel counts in ticks of at most 10 ms; one is taken off, so that no host seems more silent than
+    it is.
+    """
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK_RECV.size)
     except OSError:
         return None
-    return float(_LAST_ACK_RECV.unpack(info)[0]) / 1000
+    milliseconds: int = _LAST_ACK_RECV.unpack(info)[0]
+    return max(milliseconds / 1000 - _TICK_S, 0.0)
+
+
+async def _look_up(host: str, port: int) -> Sequence[_AddressInfo]:
+    """Addresses of a host. One that is written as a number needs no thread, which a slow name might hold."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _watch_host(sock: socket.socket, dead_after: float) -> None:

@@ -38,7 +38,11 @@ class Timing(Struct, frozen=True):
     timeout: float
     """A probe unanswered for so long counts as failed; it goes on waiting, and fails again each time."""
     retry: float
-    """The wait after a first refusal: long enough that three of them confirm it (JUDGEMENT.md §3.3)."""
+    """The wait after a first refusal: long enough that three of them confirm it (JUDGEMENT.md §3.3).
+
+    A connection that is closed without an answer is asked again as soon: a node that ends may still accept
+    one.
+    """
 
     @classmethod
     def of(cls, heartbeat_timeout: float, interval: float | None, timeout: float | None) -> Timing:
@@ -100,6 +104,11 @@ class RaftConnection(asyncio.Protocol):
             self._transport.write(PROBE)
         return self._waiting
 
+    @property
+    def waiting(self) -> float:
+        """Seconds since the last request was sent."""
+        return asyncio.get_running_loop().time() - self._asked_at
+
     def host_silence(self) -> float | None:
         """Seconds since the host acknowledged anything; None when the connection is gone."""
         return None if self.closed.is_set() else host_silence(self._sock)
@@ -120,7 +129,7 @@ class RaftConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read answers; anything but the one awaited ends the connection (asyncio.Protocol)."""
-        took = asyncio.get_running_loop().time() - self._asked_at
+        took = self.waiting
         try:
             answers = self._reader.feed(data)
         except WireError as error:
@@ -170,7 +179,7 @@ class RaftProber:
         self._report = report
         self._rng = rng
         self._connection: RaftConnection | None = None
-        self._refusals = 0
+        self._rebuffs = 0
 
     async def run(self) -> None:
         """Probe until cancelled; then the connection is closed with no unread answer, if that can be had."""
@@ -201,13 +210,14 @@ class RaftProber:
             fresh = True
         waiting = connection.ask()
         while not (await asyncio.wait([waiting], timeout=self.timing.timeout))[0]:
-            self._tell(Outcome.TIMEOUT, host_age=connection.host_silence())
+            self._tell(Outcome.TIMEOUT, host_age=connection.host_silence(), waiting=connection.waiting)
         try:
             reply = waiting.result()
         except WireError:
             # A node that went away closes the connection it had: only a new one can tell whether it is back.
             await self._disconnect()
             if fresh:
+                self._rebuffs += 1
                 self._tell(Outcome.BAD_ANSWER, host_age=0.0)
             return not fresh
         except TimeoutError:
@@ -223,13 +233,13 @@ class RaftProber:
         except OSError as error:
             outcome = outcome_of(error)
             self._tell(outcome, host_age=0.0 if outcome is Outcome.REFUSED else None)
-            self._refusals = self._refusals + 1 if outcome is Outcome.REFUSED else 0
+            self._rebuffs = self._rebuffs + 1 if outcome is Outcome.REFUSED else 0
             return None
-        self._refusals = 0
         return self._connection
 
     async def _take(self, reply: Reply) -> None:
         answer = reply.answer
+        self._rebuffs = 0
         if answer.id and answer.id != self.peer:
             await self._disconnect()
             self._tell(Outcome.BAD_ANSWER, host_age=0.0)
@@ -249,7 +259,7 @@ class RaftProber:
 
     async def _rest(self) -> None:
         """Wait for the next turn; a connection that the other end closes meanwhile cuts it short."""
-        if self._refusals in {1, 2}:
+        if self._rebuffs in {1, 2}:
             delay = self.timing.retry * self._rng.uniform(1, 1 + _JITTER)
         else:
             delay = self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
@@ -257,7 +267,8 @@ class RaftProber:
             await asyncio.sleep(delay)
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._connection.closed.wait(), delay)
+            async with asyncio.timeout(delay):  # wait_for may swallow a cancellation before Python 3.12
+                await self._connection.closed.wait()
             self._connection = None
 
     def _tell(
@@ -266,6 +277,7 @@ class RaftProber:
         *,
         round_trip: float | None = None,
         host_age: float | None = None,
+        waiting: float | None = None,
         term: int | None = None,
         last_log_index: int | None = None,
     ) -> None:
@@ -276,6 +288,7 @@ class RaftProber:
                 outcome=outcome,
                 round_trip=round_trip,
                 host_age=host_age,
+                waiting=waiting,
                 term=term,
                 last_log_index=last_log_index,
             )

@@ -15,7 +15,9 @@ POLICY = Policy.of(H)
 NOW = 100.0
 START = 0.0
 
-SILENT_MAIN_LOOP = MemberEvidence(armed_at=START, unanswered=3, main_loop_at=NOW - 2.1, host_at=NOW - 0.1)
+SILENT_MAIN_LOOP = MemberEvidence(
+    armed_at=START, unanswered=3, main_loop_at=NOW - 2.1, asked_at=NOW - 1.6, host_at=NOW - 0.1
+)
 REFUSED_TWICE = MemberEvidence(
     armed_at=START,
     main_loop_at=NOW - 0.7,
@@ -157,6 +159,16 @@ def test_refusals(change: dict[str, object], expected: tuple[State, Reason]) -> 
             (State.STALLED, Reason.PROCESS_SILENT),
             id="a snapshot does not explain a silent process",
         ),
+        pytest.param(
+            {"asked_at": NOW - 0.05},
+            (State.SUSPECT, Reason.SILENT),
+            id="the host has not acknowledged the probe that is outstanding",
+        ),
+        pytest.param(
+            {"heartbeat_at": NOW - 1.7},
+            (State.STALLED, Reason.PROCESS_SILENT),
+            id="the last heartbeat is from before the unanswered probe",
+        ),
         pytest.param({"host_at": NOW - 2.5}, (State.SUSPECT, Reason.SILENT), id="host silent too"),
         pytest.param({"unanswered": 2}, (State.SUSPECT, Reason.SILENT), id="only two probes failed"),
         pytest.param({"main_loop_at": NOW - 10.0}, (State.OFFLINE, Reason.PROCESS_SILENT), id="for 10 H"),
@@ -244,6 +256,7 @@ EVIDENCE = st.builds(
     status_at=times(),
     main_loop_at=times(),
     host_at=times(),
+    asked_at=times(),
     unanswered=counts(),
     bad_answers=counts(),
     refusals=counts(),

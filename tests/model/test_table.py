@@ -93,8 +93,8 @@ def refused(peer: str) -> ProbeResult:
     return probe(peer, Outcome.REFUSED)
 
 
-def unanswered(peer: str, host_age: float | None = 0.0) -> ProbeResult:
-    return probe(peer, Outcome.TIMEOUT, host_age)
+def unanswered(peer: str, host_age: float | None = 0.0, waiting: float = 0.5) -> ProbeResult:
+    return probe(peer, Outcome.TIMEOUT, host_age, waiting=None if host_age is None else waiting)
 
 
 # whose word counts for whom
@@ -280,6 +280,18 @@ def test_main_loop_silent_while_heartbeats_pass_is_stalled_on_follower_and_leade
     states = story.judge()
     assert states["n1"] == states["n2"] == "stalled"
     assert story.reason("n1") is story.reason("n2") is Reason.MAIN_LOOP_SILENT
+
+
+def test_a_host_that_went_silent_with_its_process_is_never_stalled() -> None:
+    """Power off: the last acknowledgement is from before the probe that is outstanding."""
+    story = Story()
+    story.tell(probe("n3"), at=1.0)
+    for step in range(1, 60):
+        now = 1.5 + step * 0.5
+        waited = now - 1.5
+        story.tell(unanswered("n3", host_age=now - 1.0, waiting=waited), at=now)
+        assert story.judge()["n3"] in {"online", "suspect"}
+    assert story.reason("n3") is Reason.SILENT
 
 
 def test_a_snapshot_being_installed_explains_the_own_silent_main_loop() -> None:
