@@ -66,7 +66,7 @@ class Sidecar:
         return urls
 
     async def judge_until(self, stop: asyncio.Event) -> None:
-        """Judge all members ten times in a HeartbeatTimeout until ``stop`` is set."""
+        """Judge all members ten times in a HeartbeatTimeout, and each second, until ``stop`` is set."""
         due = self._real()
         while not stop.is_set():
             due = max(due + self._tick(), self._real())
@@ -102,7 +102,8 @@ class Sidecar:
         return self._clock.read(self._real())
 
     def _tick(self) -> float:
-        return self.table.policy.heartbeat_timeout / 10
+        # At least once a second: a HeartbeatTimeout told by mistake must not put the judging to sleep.
+        return min(self.table.policy.heartbeat_timeout / 10, 1.0)
 
     def _take(self, evidence: Evidence) -> None:
         self.table.take(evidence, self._now())

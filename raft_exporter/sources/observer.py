@@ -36,6 +36,7 @@ class ObserverSource:
         self._servers: list[asyncio.Server] = []
         self._sockets: list[Path] = []
         self._current: asyncio.StreamWriter | None = None
+        self._version_refused = False
         intake.up[SOURCE] = False
         for reason in stream.REASONS:
             intake.rejected[SOURCE, reason] = 0
@@ -73,6 +74,7 @@ class ObserverSource:
             await self._read(reader)
         except StreamError as error:
             self._reject(error)
+            self._refuse_version(error)
         except OSError as error:
             event(_log, logging.INFO, "observer connection broke", error=error)
         finally:
@@ -102,7 +104,7 @@ class ObserverSource:
         try:
             message = stream.decode(line)
             if isinstance(message, stream.Hello):
-                self._greet(message)
+                self._greet(message, first=not greeted)
                 return True
             self._take_message(message, greeted)
         except StreamError as error:
@@ -111,11 +113,13 @@ class ObserverSource:
             self._reject(error)
         return greeted
 
-    def _greet(self, hello: stream.Hello) -> None:
+    def _greet(self, hello: stream.Hello, *, first: bool) -> None:
         identity = stream.identity(hello)
         self._take(identity)
         self._intake.up[SOURCE] = True
-        event(_log, logging.INFO, "observer connected", node=identity.id, address=identity.address)
+        self._version_refused = False
+        if first:
+            event(_log, logging.INFO, "observer connected", node=identity.id, address=identity.address)
 
     def _take_message(self, message: stream.Message, greeted: bool) -> None:
         if not greeted:
@@ -140,6 +144,12 @@ class ObserverSource:
     def _reject(self, error: StreamError) -> None:
         self._intake.rejected[SOURCE, error.reason] += 1
         event(_log, logging.DEBUG, "observer line rejected", reason=error.reason, error=error)
+
+    def _refuse_version(self, error: StreamError) -> None:
+        """Say so once, for the observer goes on trying."""
+        if not self._version_refused:
+            self._version_refused = True
+            event(_log, logging.WARNING, "observer refused", error=error)
 
     def _lost(self) -> None:
         if self._intake.up[SOURCE]:

@@ -160,8 +160,10 @@ def decode(line: bytes) -> Message:
         raise StreamError("unknown_type", f"unknown type {head.type[:40]!r}")
     try:
         return decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except msgspec.ValidationError as error:
         raise StreamError("invalid", f"{head.type}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # what the head skipped is read only now
+        raise StreamError("malformed", f"expected JSON: {error}") from None
 
 
 def identity(hello: Hello) -> NodeIdentity:
