@@ -97,7 +97,7 @@ class TableCollector(Collector):
         )
         yield _scalar(metrics.NODE_IN_CONFIGURATION, (own is not None) if known else None)
         leads = table.has_leader(now)
-        yield _scalar(metrics.NODE_HAS_LEADER, leads)
+        yield _scalar(metrics.NODE_HAS_LEADER, leads if table.node_up(now) else None)
         leader = (node.leader_id, node.leader_address) if leads else ("", "")
         yield _family(metrics.NODE_LEADER_INFO, [(leader, 1)])
         yield _scalar(metrics.NODE_LEADER_SILENCE, table.leader_silence(now))

@@ -71,7 +71,9 @@ NODE_VOTER: Final = Metric(
 NODE_IN_CONFIGURATION: Final = Metric(
     "raft_node_in_configuration", _G, f"Whether the node is in the configuration that it knows. {_UNKNOWN}"
 )
-NODE_HAS_LEADER: Final = Metric("raft_node_has_leader", _G, "Whether the node says that it knows a leader.")
+NODE_HAS_LEADER: Final = Metric(
+    "raft_node_has_leader", _G, "Whether the node says that it knows a leader. NaN while it says nothing."
+)
 NODE_LEADER_INFO: Final = Metric(
     "raft_node_leader_info",
     _G,

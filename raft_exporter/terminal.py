@@ -10,9 +10,9 @@ from rich.text import Text
 
 from raft_exporter.model.judge import State
 from raft_exporter.view import ClusterView
-from raft_exporter.wording import duration, index
+from raft_exporter.wording import duration, index, leadership
 
-_COLOURS: Final = {
+COLOURS: Final = {
     State.UNKNOWN: "yellow",
     State.ONLINE: "green",
     State.SUSPECT: "yellow",
@@ -28,7 +28,7 @@ def screen(view: ClusterView) -> RenderableType:
     head = Text.assemble(
         (node.id or "unknown node", "bold"),
         f" is {node.role} in term {index(node.term)}, ",
-        f"leader {node.leader}" if node.leader else ("no known leader", "bold red"),
+        (leadership(node), "bold red" if node.up and node.leader is None else ""),
         f"\n{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}, ",
         (
             f"failure tolerance {quorum.failure_tolerance}",
@@ -42,7 +42,7 @@ def screen(view: ClusterView) -> RenderableType:
         silence = member.silence_seconds
         table.add_row(
             Text(f"{member.id} *" if member.own else member.id),
-            Text(member.state, _COLOURS[member.state]),
+            Text(member.state, COLOURS[member.state]),
             member.reason,
             duration(member.since_seconds),
             member.role,

@@ -98,7 +98,7 @@ def _node(table: Table, now: float) -> NodeView:
     leads = table.has_leader(now)
     return NodeView(
         id=node.id,
-        address=node.address,
+        address=node.address or None,
         up=table.node_up(now),
         role=table.role(now),
         term=own.term if own else None,

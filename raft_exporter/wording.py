@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from raft_exporter.view import NodeView
+
 UNKNOWN = "-"
 
 
@@ -17,6 +19,13 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def leadership(node: NodeView) -> str:
+    """Write whom the node follows; a node that says nothing has not lost its leader."""
+    if node.leader is not None:
+        return f"leader {node.leader}"
+    return "no known leader" if node.up else "leader not told"
 
 
 def index(number: int | None) -> str:

@@ -241,7 +241,7 @@ def test_status_shows_every_member_without_colour(requests_mock: Mocker) -> None
     requests_mock.get(API, content=answer())
     result = run("status")
     assert result.exit_code == 0
-    assert "n1 is unknown in term -, no known leader" in result.output
+    assert "n1 is unknown in term -, leader not told" in result.output
     assert "0 of 2 voters online, quorum 2, failure tolerance -2" in result.output
     assert "\x1b" not in result.output
     assert {"n1", "n2"} <= {line.split()[0] for line in result.output.splitlines() if line.strip()}

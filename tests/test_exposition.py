@@ -75,7 +75,7 @@ def watched() -> Table:
         STATUS,
         HeartbeatsAnswered("n2", 3, 0.006, (0, 3, *[0] * (len(BOUNDS) - 1)), 0.1),
         HeartbeatFailed("n3"),
-        ProbeResult("n1", ProbeKind.RAFT, Outcome.OK, 0.002, 0.0, 3, 10),
+        ProbeResult("n1", ProbeKind.RAFT, Outcome.OK, 0.002, 0.0, term=3, last_log_index=10),
         ProbeResult("n3", ProbeKind.RAFT, Outcome.REFUSED, None, 0.0),
     ):
         table.take(evidence, NOW - 1)
@@ -194,6 +194,7 @@ def test_what_is_not_known_is_nan_and_never_a_made_up_zero() -> None:
         "commit_index",
         "voter",
         "in_configuration",
+        "has_leader",
         "leader_silence_seconds",
     ):
         assert math.isnan(scrape.value(f"raft_node_{name}")), name

@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from raft_exporter.view import ClusterView, MemberView
-from raft_exporter.wording import duration, index
+from raft_exporter.wording import duration, index, leadership
 
 _HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -30,7 +30,7 @@ def page(view: ClusterView) -> str:
     return (
         f"{_HEAD}<h1>{escape(node.id or 'unknown node')}</h1>"
         f"<p>{escape(node.role)} in term {index(node.term)}, "
-        f"{'leader ' + escape(node.leader) if node.leader else 'no known leader'}. "
+        f"{escape(leadership(node))}. "
         f"{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}: "
         f"<strong>failure tolerance {quorum.failure_tolerance}</strong>.</p>"
         "<table><thead><tr><th>member</th><th>state</th><th>reason</th><th>for</th><th>role</th>"
