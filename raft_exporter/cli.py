@@ -7,16 +7,14 @@ environment variable, ``RAFT_EXPORTER_<COMMAND>_<FLAG>``; a secret can be given 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec, Unpack, get_args
+from typing import Final, Unpack, get_args
 
 import click
 import msgspec
@@ -27,38 +25,19 @@ from raft_exporter import __version__
 from raft_exporter import config as configuration
 from raft_exporter.client import SidecarClient
 from raft_exporter.config import Config
-from raft_exporter.errors import ClientError, ConfigError, RaftExporterError, WireError
+from raft_exporter.demo.command import demo
+from raft_exporter.errors import ClientError, WireError, system_reason
 from raft_exporter.flags import RunFlags, with_flags
 from raft_exporter.logs import Format, Level, event, setup
+from raft_exporter.reporting import reported
 from raft_exporter.secret import Secret
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
 from raft_exporter.terminal import failure, screen
 
 _log = logging.getLogger(__name__)
-_P = ParamSpec("_P")
 
 _CONTEXT: Final = {"auto_envvar_prefix": "RAFT_EXPORTER", "help_option_names": ["-h", "--help"]}
-
-
-def _reported(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Turn an error of ours into its lines on standard error and an exit code."""
-
-    @functools.wraps(command)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ConfigError as error:
-            for fault in error.faults:
-                click.echo(fault, err=True)
-            sys.exit(2)
-        except RaftExporterError as error:
-            click.echo(f"raft-exporter: {error}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            sys.exit(130)
-
-    return run
 
 
 @click.group(context_settings=_CONTEXT)
@@ -85,7 +64,7 @@ def main() -> None:
 )
 @click.option("--log-level", type=click.Choice(get_args(Level)), help="The least level that is logged.")
 @click.option("--log-format", type=click.Choice(get_args(Format)), help="How log lines are written.")
-@_reported
+@reported
 def run(path: Path | None, **flags: Unpack[RunFlags]) -> None:
     """Watch the cluster from beside one of its nodes. Flags go before the configuration file."""
     settings = with_flags(configuration.load(path) if path else Config(), flags)
@@ -109,7 +88,7 @@ async def _run(settings: Config) -> None:
 
 @main.command("check-config")
 @click.argument("path", type=click.Path(path_type=Path))
-@_reported
+@reported
 def check_config(path: Path) -> None:
     """Check a configuration file: one line for each fault, exit code 2 if there is any."""
     configuration.load(path)
@@ -122,7 +101,7 @@ def check_config(path: Path) -> None:
     "--timeout", default="2s", show_default=True, help="How long connecting and answering may each take."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_reported
+@reported
 def probe(address: str, timeout: str, as_json: bool) -> None:
     """Ask the hashicorp/raft node at ADDRESS (HOST:PORT) once who and how far it is.
 
@@ -134,8 +113,10 @@ def probe(address: str, timeout: str, as_json: bool) -> None:
         reply = asyncio.run(ask_once(host, port, patience))
     except TimeoutError as error:
         raise ClientError(f"{address}: no answer within {timeout}") from error
-    except (OSError, WireError) as error:
-        raise ClientError(f"{address}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise ClientError(f"{address}: {system_reason(error)}") from error
+    except WireError as error:
+        raise ClientError(f"{address}: not the answer of a hashicorp/raft node: {error}") from error
     click.echo(_reply_as_json(reply) if as_json else _reply_as_text(reply))
     if reply.answer.error:
         sys.exit(1)
@@ -164,7 +145,7 @@ def _reply_as_text(reply: Reply) -> str:
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
 @click.option("--interval", default="1s", show_default=True, help="With --watch: how often.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar's answer as one JSON object.")
-@_reported
+@reported
 def status(url: str, watch: bool, interval: str, as_json: bool) -> None:
     """Show who is what, as one sidecar judges it.
 
@@ -188,3 +169,6 @@ def _watch(client: SidecarClient, interval: float) -> None:
             except ClientError as error:
                 live.update(failure(str(error)), refresh=True)
             time.sleep(interval)
+
+
+main.add_command(demo)

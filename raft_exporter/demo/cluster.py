@@ -51,7 +51,8 @@ def raftnode() -> Path:
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None or not source.is_dir():
         raise DemoError(
-            "Go and a checkout of the repository are needed: the cluster is made of real Go nodes"
+            "Go and a checkout of the repository are needed: the cluster is made of real Go nodes "
+            "(three OpenBao nodes come with a later release)"
         )
     built.parent.mkdir(exist_ok=True)
     result = subprocess.run(
@@ -267,7 +268,11 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop every process."""
-        for process in (*self.sidecars.values(), *self.nodes.values()):
+        processes = [*self.sidecars.values(), *self.nodes.values()]
+        for process in processes:
+            if process.running:  # a leader can't end while a frozen follower owes it an answer
+                process.thaw()
+        for process in processes:
             process.stop()
 
     def join(self, node_id: str, *, voter: bool = True) -> Node:

@@ -1,0 +1,64 @@
+"""A gentle load: a few keys written again and again, so that every log store has something to store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from msgspec import Struct
+
+from raft_exporter.demo.cluster import Node
+
+_INTERVAL: Final = 0.2
+_PATIENCE: Final = 1.0
+_KEYS: Final = 16
+"""So many keys are written in turn: the nodes' memory stays as small as it is."""
+
+
+class Progress(Struct, frozen=True):
+    """Writes committed and not committed so far, and when (Unix time in seconds) the last one was."""
+
+    committed: int = 0
+    failed: int = 0
+    committed_at: float = 0.0
+
+
+class Writer:
+    """Writes five keys a second to whoever leads, one at a time, from a thread of its own."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="writer")
+        self.progress = Progress()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        leader = self._nodes[0]
+        while not self._stop.wait(_INTERVAL):
+            done = self.progress
+            number = done.committed + done.failed
+            if leader.put(f"demo-{number % _KEYS}", str(number), timeout=_PATIENCE):
+                self.progress = Progress(done.committed + 1, done.failed, time.time())
+            else:
+                self.progress = Progress(done.committed, done.failed + 1, done.committed_at)
+                leader = self._leader() or leader
+
+    def _leader(self) -> Node | None:
+        for node in self._nodes:
+            said = node.ask("/leader", timeout=_PATIENCE)
+            if said and said["is_leader"]:
+                return node
+        return None
