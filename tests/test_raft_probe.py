@@ -48,9 +48,9 @@ async def node(handler: Handler) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
-        for _ in range(10):  # whoever was accepted last has its turn
+        for _ in range(10):  # asyncio leaks a connection that it accepts while its server closes
             await asyncio.sleep(0)
+        server.close()
         for writer, task in tasks.items():
             task.cancel()
             await asyncio.wait([task])

@@ -36,7 +36,7 @@ _Age = Annotated[float, Meta(ge=0, le=1e12)]
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Id = Annotated[str, Meta(min_length=1, max_length=256)]
 _Text = Annotated[str, Meta(max_length=1024)]
-_Timeout = Annotated[float, Meta(ge=1, le=3_600_000)]
+_Timeout = Annotated[float, Meta(ge=5, le=600_000)]
 
 REASONS: Final = (
     "oversized",
