@@ -219,7 +219,7 @@ def test_huge_numbers_within_the_rules_are_harmless(target: Target, stream: sock
     assert scrape(target.sidecar).value("raft_node_commit_index") == 0
 
 
-@pytest.mark.parametrize("timeout_ms", [5, 3_600_000])
+@pytest.mark.parametrize("timeout_ms", [5, 600_000])
 def test_judging_goes_on_under_an_absurd_heartbeat_timeout(
     target: Target, stream: socket.socket, timeout_ms: int
 ) -> None:
