@@ -108,7 +108,11 @@ def dry_run(command: str, need: Need) -> str:
     """Give the commands that ``make`` would run."""
     make = need("make", lambda: shutil.which("make"))
     result = subprocess.run(
-        [make, "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        [make, "--no-print-directory", "--dry-run", *shlex.split(command)[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
