@@ -21,7 +21,7 @@ from raft_exporter.demo.health import Sight, missing, read_metrics
 from raft_exporter.demo.monitoring import Monitoring
 from raft_exporter.demo.stop import StopSignal
 from raft_exporter.demo.timeline import from_raft, from_sidecar, merged, written
-from raft_exporter.demo.writer import Progress, Writer
+from raft_exporter.demo.writer import Writer
 from raft_exporter.errors import ClientError, DemoError
 from raft_exporter.view import ClusterView
 
@@ -77,7 +77,6 @@ class _Stage:
         self._began = time.monotonic()
         self._injected: Injected | None = None
         self._examined: _Examination | None = None
-        self._writes_before = Progress()
 
     def watch(self, shown: Display) -> None:
         """Show the cluster until the demo is over."""
@@ -117,8 +116,8 @@ class _Stage:
         # Only what happens to a cluster that is whole can be told from its start.
         faults = missing(self._sights(), self._cluster.nodes)
         if not faults:
-            self._writes_before = self._writer.progress
             self._injected = inject(plan.fault, self._cluster)
+            self._writer.mark()
         elif elapsed >= plan.fault_after + _CHECK_WITHIN:
             raise DemoError(f"no fault was injected, for the cluster was not whole: {'; '.join(faults)}")
 
@@ -171,11 +170,9 @@ class _Stage:
             return f"{stalled.id} does not answer, {after}."
         if not said["is_leader"]:
             return f"hashicorp/raft no longer calls {stalled.id} the leader, {after}."
-        now, before = self._writer.progress, self._writes_before
-        committed = now.committed - before.committed
-        tried = committed + now.failed - before.failed
-        writes = f"{committed or 'none'} of {tried} writes since committed"
-        return f"hashicorp/raft still calls {stalled.id} the leader, {after}, with {writes}."
+        writes = self._writer.since_mark
+        fate = f"{writes.committed or 'none'} of {writes.committed + writes.failed} writes since committed"
+        return f"hashicorp/raft still calls {stalled.id} the leader, {after}, with {fate}."
 
     def _nobody_died(self) -> None:
         """DemoError when a child ended that was not killed on purpose."""

@@ -19,21 +19,33 @@ _KEYS: Final = 16
 
 
 class Progress(Struct, frozen=True):
-    """Writes committed and not committed so far, and when (Unix time in seconds) the last one was."""
+    """How many writes were committed, and how many were not."""
 
     committed: int = 0
     failed: int = 0
-    committed_at: float = 0.0
+
+    def plus(self, committed: bool) -> Progress:
+        """Give the progress with one more write."""
+        return Progress(self.committed + committed, self.failed + (not committed))
 
 
 class Writer:
-    """Writes five keys a second to whoever leads, one at a time, from a thread of its own."""
+    """Writes five keys a second to whoever leads, one at a time, from a thread of its own.
+
+    ``progress`` counts all writes, ``since_mark`` those that began after :meth:`mark`.
+    """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._nodes = nodes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="writer")
-        self.progress = Progress()
+        self.progress = self.since_mark = Progress()
+        self._marked_at = 0.0
+
+    def mark(self) -> None:
+        """Begin to count anew; a write that is under way is not in that count."""
+        self._marked_at = time.monotonic()
+        self.since_mark = Progress()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -48,12 +60,13 @@ class Writer:
     def _write(self) -> None:
         leader = self._nodes[0]
         while not self._stop.wait(_INTERVAL):
-            done = self.progress
-            number = done.committed + done.failed
-            if leader.put(f"demo-{number % _KEYS}", str(number), timeout=_PATIENCE):
-                self.progress = Progress(done.committed + 1, done.failed, time.time())
-            else:
-                self.progress = Progress(done.committed, done.failed + 1, done.committed_at)
+            began = time.monotonic()
+            number = self.progress.committed + self.progress.failed
+            committed = leader.put(f"demo-{number % _KEYS}", str(number), timeout=_PATIENCE)
+            self.progress = self.progress.plus(committed)
+            if began >= self._marked_at:
+                self.since_mark = self.since_mark.plus(committed)
+            if not committed:
                 leader = self._leader() or leader
 
     def _leader(self) -> Node | None:

@@ -25,7 +25,7 @@ def view(n2: State = State.ONLINE, reason: Reason = Reason.FRESH) -> ClusterView
 
 
 def glance(elapsed: float, view: ClusterView | None, fault: str | None = None) -> Glance:
-    return Glance(elapsed=elapsed, views={"n1": view}, writes=Progress(7, 2, 0.0), fault=fault)
+    return Glance(elapsed=elapsed, views={"n1": view}, writes=Progress(7, 2), fault=fault)
 
 
 def test_only_what_is_not_online_has_a_reason() -> None:
