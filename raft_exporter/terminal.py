@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +37,8 @@ def screen(view: ClusterView) -> RenderableType:
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("member", "state", "reason", "for", "role", "silent", "main loop", "term", "last index"):
-        table.add_column(column, justify="right" if column in {"for", "silent", "main loop"} else "left")
+        justify: JustifyMethod = "right" if column in {"for", "silent", "main loop"} else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for member in view.members:
         silence = member.silence_seconds
         table.add_row(

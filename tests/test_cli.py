@@ -247,6 +247,13 @@ def test_status_shows_every_member_without_colour(requests_mock: Mocker) -> None
     assert {"n1", "n2"} <= {line.split()[0] for line in result.output.splitlines() if line.strip()}
 
 
+def test_status_leaves_nothing_out_in_80_columns(requests_mock: Mocker) -> None:
+    requests_mock.get(API, content=answer())
+    lines = run("status", env={"COLUMNS": "80"}).output.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in "".join(lines)
+
+
 def test_status_as_json_is_the_sidecars_answer(requests_mock: Mocker) -> None:
     requests_mock.get(API, content=answer())
     assert msgspec.json.decode(run("status", "--json").output, type=ClusterView) == view()
