@@ -32,13 +32,17 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 
 class Settings(Struct, frozen=True):
-    """How the raftnodes run. Times are Go durations, as the flags of raftnode take them."""
+    """How the raftnodes run. Times are Go durations, as the flags of raftnode take them.
+
+    ``snapshot_threshold`` is how many log entries make a snapshot; 0: as many as hashicorp/raft thinks.
+    """
 
     heartbeat_timeout: str = "1s"
     election_timeout: str = "1s"
     leader_lease_timeout: str = "500ms"
     transport_timeout: str = "10s"
     store: str = "memory"
+    snapshot_threshold: int = 0
     node_log_level: str = "INFO"
 
 
@@ -302,6 +306,7 @@ class Cluster:
             *("-heartbeat-timeout", s.heartbeat_timeout, "-election-timeout", s.election_timeout),
             *("-leader-lease-timeout", s.leader_lease_timeout, "-transport-timeout", s.transport_timeout),
             *("-log-level", s.node_log_level, "-store", s.store),
+            *("-snapshot-threshold", str(s.snapshot_threshold)),
             *(("-data", str(self.home / node_id)) if s.store == "bolt" else ()),
         ]
         node = Node(node_id, ports[:3], [*timing, *flags], self.home)

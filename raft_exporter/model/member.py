@@ -170,8 +170,11 @@ class Member:
                 self._bad_answers = 0
                 if result.waiting is not None:
                     self._asked_at = at - result.waiting
-                if result.host_age is not None:  # connected: the port is open after all
+                if result.host_age is not None:
+                    # Connected: the port is open after all. Nor does a busy main loop end a run of
+                    # heartbeats; a process that says nothing ends it by its gap.
                     self._forget_refusals()
+                    return
             case Outcome.BAD_ANSWER:
                 self._bad_answers += 1
                 self._unanswered = 0

@@ -317,6 +317,20 @@ def test_crash_loop_stays_offline_until_it_has_risen() -> None:
     assert story.judge()["n3"] == "online"
 
 
+def test_a_restarted_node_rises_while_its_main_loop_is_busy_with_a_snapshot() -> None:
+    story = Story()
+    for step in range(3):
+        story.tell(refused("n1"), at=1.0 + step * 0.3)
+    assert story.judge()["n1"] == "offline"
+    seen = []
+    for step in range(20):
+        now = 2.0 + step * 0.5
+        story.tell(status(installing_snapshot=True), unanswered("n1", waiting=now - 2.0), at=now)
+        seen.append((story.judge()["n1"], story.reason("n1")))
+    assert seen[0] == ("offline", Reason.RECOVERING)
+    assert seen[-1] == ("online", Reason.INSTALLING_SNAPSHOT)
+
+
 def test_a_gap_starts_the_run_of_successes_anew() -> None:
     story = Story()
     story.tell(probe("n3"), at=1.0)
