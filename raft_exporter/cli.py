@@ -1,12 +1,14 @@
 """The command line: thin, one function a command.
 
 Exit codes: 0 done; 1 it could not be done; 2 wrong usage or configuration. Every flag can be given as an
-environment variable, ``RAFT_EXPORTER_<COMMAND>_<FLAG>``; a secret can be given in no other way.
+environment variable, ``RAFT_EXPORTER_<COMMAND>_<FLAG>``, several values apart by spaces; a secret can be
+given in no other way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -26,7 +28,7 @@ from raft_exporter import config as configuration
 from raft_exporter.client import SidecarClient
 from raft_exporter.config import Config
 from raft_exporter.demo.command import demo
-from raft_exporter.errors import ClientError, WireError, system_reason
+from raft_exporter.errors import ClientError, ConfigError, WireError, system_reason
 from raft_exporter.flags import RunFlags, with_flags
 from raft_exporter.logs import Format, Level, event, setup
 from raft_exporter.reporting import reported
@@ -37,7 +39,25 @@ from raft_exporter.terminal import failure, screen
 
 _log = logging.getLogger(__name__)
 
+_SHORTEST: Final = 0.01
+"""Seconds: nothing is worth asking more often, or answered faster, on purpose."""
 _CONTEXT: Final = {"auto_envvar_prefix": "RAFT_EXPORTER", "help_option_names": ["-h", "--help"]}
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    try:
+        seconds = configuration.parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+    if seconds < _SHORTEST:
+        raise click.BadParameter(f"expected at least {configuration.format_duration(_SHORTEST)}, got {text}")
+    return seconds
+
+
+def _base_url(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise click.BadParameter(f"expected a URL such as http://127.0.0.1:9641, got {text!r}")
+    return text
 
 
 @click.group(context_settings=_CONTEXT)
@@ -98,21 +118,24 @@ def check_config(path: Path) -> None:
 @main.command()
 @click.argument("address")
 @click.option(
-    "--timeout", default="2s", show_default=True, help="How long connecting and answering may each take."
+    "--timeout",
+    default="2s",
+    show_default=True,
+    callback=_seconds,
+    help="How long connecting and answering may each take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @reported
-def probe(address: str, timeout: str, as_json: bool) -> None:
+def probe(address: str, timeout: float, as_json: bool) -> None:
     """Ask the hashicorp/raft node at ADDRESS (HOST:PORT) once who and how far it is.
 
     One harmless request, an AppendEntries of term 0, to any Raft port without TLS or a prefix byte.
     """
     host, port = configuration.parse_address(address)
-    patience = configuration.parse_duration(timeout)
     try:
-        reply = asyncio.run(ask_once(host, port, patience))
+        reply = asyncio.run(ask_once(host, port, timeout))
     except TimeoutError as error:
-        raise ClientError(f"{address}: no answer within {timeout}") from error
+        raise ClientError(f"{address}: no answer within {configuration.format_duration(timeout)}") from error
     except OSError as error:
         raise ClientError(f"{address}: {system_reason(error)}") from error
     except WireError as error:
@@ -141,20 +164,30 @@ def _reply_as_text(reply: Reply) -> str:
 
 
 @main.command()
-@click.option("--url", default="http://127.0.0.1:9641", show_default=True, help="Base URL of the sidecar.")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:9641",
+    show_default=True,
+    callback=_base_url,
+    help="Base URL of the sidecar.",
+)
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option("--interval", default="1s", show_default=True, help="With --watch: how often.")
+@click.option(
+    "--interval", default="1s", show_default=True, callback=_seconds, help="With --watch: how often."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar's answer as one JSON object.")
 @reported
-def status(url: str, watch: bool, interval: str, as_json: bool) -> None:
+def status(url: str, watch: bool, interval: float, as_json: bool) -> None:
     """Show who is what, as one sidecar judges it.
 
     A bearer token for it can be given in the environment: RAFT_EXPORTER_TOKEN.
     """
     token = os.environ.get("RAFT_EXPORTER_TOKEN")
     client = SidecarClient(url, Secret(token) if token else None)
+    if watch and as_json:
+        raise click.UsageError("--watch shows a table, --json prints one answer: expected one of them")
     if watch:
-        _watch(client, configuration.parse_duration(interval))
+        _watch(client, interval)
     elif as_json:
         click.echo(msgspec.json.encode(client.cluster()))
     else:
@@ -162,12 +195,19 @@ def status(url: str, watch: bool, interval: str, as_json: bool) -> None:
 
 
 def _watch(client: SidecarClient, interval: float) -> None:
-    with Live(console=Console(), auto_refresh=False) as live:
+    """Draw over the last screen in a terminal, and one after the other elsewhere, until a signal."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put right again
+    console = Console()
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                live.update(screen(client.cluster()), refresh=True)
+                drawn = screen(client.cluster())
             except ClientError as error:
-                live.update(failure(str(error)), refresh=True)
+                drawn = failure(str(error))
+            if console.is_terminal:
+                live.update(drawn, refresh=True)
+            else:
+                console.print(drawn)
             time.sleep(interval)
 
 

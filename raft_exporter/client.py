@@ -13,6 +13,7 @@ from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
 
 _TIMEOUT: Final = 5.0
+_PIECE: Final = 64 * 1024
 _MAX_BODY: Final = 16 * 1024 * 1024
 
 
@@ -22,6 +23,7 @@ class SidecarClient:
     def __init__(self, url: str, token: Secret | None = None) -> None:
         self._url = url.rstrip("/")
         self._session = requests.Session()
+        self._session.trust_env = False  # a sidecar is near: no proxy and no .netrc gets between
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token.reveal()}"
 
@@ -32,13 +34,22 @@ class SidecarClient:
             with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as response:
                 if response.status_code != 200:
                     raise ClientError(f"{url}: expected status 200, got {response.status_code}")
-                body = response.raw.read(_MAX_BODY, decode_content=True)
+                body = _read(response)
         except requests.RequestException as error:
             raise ClientError(f"{url}: {_cause(error)}") from error
         try:
             return msgspec.json.decode(body, type=ClusterView)
         except msgspec.DecodeError as error:
             raise ClientError(f"{url}: expected a sidecar's answer, got something else: {error}") from error
+
+
+def _read(response: requests.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_content(_PIECE):
+        body += piece
+        if len(body) > _MAX_BODY:
+            raise ClientError(f"{response.url}: expected at most {_MAX_BODY} bytes, got more")
+    return bytes(body)
 
 
 def _cause(error: requests.RequestException) -> str:

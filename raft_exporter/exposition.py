@@ -62,7 +62,7 @@ class TableCollector(Collector):
         began = self._perf()
         now = self._now()
         yield from self._node(now)
-        yield from self._cluster()
+        yield from self._cluster(now)
         yield from self._peers(now)
         yield from self._exporter()
         yield _scalar(metrics.SCRAPE_DURATION, self._perf() - began)
@@ -72,7 +72,7 @@ class TableCollector(Collector):
         status = node.status
         role = table.role(now)
         own = table.own
-        yield _scalar(metrics.NODE_UP, table.node_up(now))
+        yield _scalar(metrics.NODE_UP, table.up(now))
         info = (
             node.id or "",
             node.address or "",
@@ -105,14 +105,17 @@ class TableCollector(Collector):
         yield _scalar(metrics.NODE_LEADER_CHANGES, node.leader_changes_total)
         yield _scalar(metrics.NODE_ELECTIONS, node.elections_total)
 
-    def _cluster(self) -> Iterator[Family]:
+    def _cluster(self, now: float) -> Iterator[Family]:
         table = self._table
         suffrages = [member.server.suffrage for member in table.members.values()]
-        yield _family(metrics.CLUSTER_MEMBERS, [((each,), suffrages.count(each)) for each in Suffrage])
-        quorum = table.quorum()
-        yield _scalar(metrics.CLUSTER_QUORUM, quorum.quorum)
-        yield _scalar(metrics.CLUSTER_VOTERS_ONLINE, quorum.voters_online)
-        yield _scalar(metrics.CLUSTER_FAILURE_TOLERANCE, quorum.failure_tolerance)
+        yield _family(
+            metrics.CLUSTER_MEMBERS,
+            [((each,), suffrages.count(each) if suffrages else None) for each in Suffrage],
+        )
+        quorum = table.quorum(now)
+        yield _scalar(metrics.CLUSTER_QUORUM, quorum.quorum if quorum else None)
+        yield _scalar(metrics.CLUSTER_VOTERS_ONLINE, quorum.voters_online if quorum else None)
+        yield _scalar(metrics.CLUSTER_FAILURE_TOLERANCE, quorum.failure_tolerance if quorum else None)
         yield _scalar(metrics.CONFIGURATION_INDEX, table.configuration.index if table.configuration else None)
 
     def _peers(self, now: float) -> Iterator[Family]:

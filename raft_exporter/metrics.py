@@ -39,7 +39,12 @@ class Metric(Struct, frozen=True):
 _G, _C, _H, _I = Kind.GAUGE, Kind.COUNTER, Kind.HISTOGRAM, Kind.INFO
 _UNKNOWN = "NaN while it is not known."
 
-NODE_UP: Final = Metric("raft_up", _G, "Whether the node answered its status source lately.")
+NODE_UP: Final = Metric(
+    "raft_up",
+    _G,
+    "Whether the node was heard lately: by its status source, or, where it has none, by the native probe of "
+    "itself.",
+)
 NODE_INFO: Final = Metric(
     "raft_node_info",
     _I,
@@ -100,16 +105,20 @@ NODE_ELECTIONS: Final = Metric(
 )
 
 CLUSTER_MEMBERS: Final = Metric(
-    "raft_cluster_members", _G, "Members of the configuration in force.", ("suffrage",)
+    "raft_cluster_members", _G, f"Members of the configuration in force. {_UNKNOWN}", ("suffrage",)
 )
-CLUSTER_QUORUM: Final = Metric("raft_cluster_quorum", _G, "Voters that make a majority.")
+CLUSTER_QUORUM: Final = Metric("raft_cluster_quorum", _G, f"Voters that make a majority. {_UNKNOWN}")
 CLUSTER_VOTERS_ONLINE: Final = Metric(
-    "raft_cluster_voters_online", _G, "Voters that this sidecar judges online, its own node included."
+    "raft_cluster_voters_online",
+    _G,
+    "Voters that this sidecar judges online, its own node included. NaN until each was heard or has had "
+    "suspect_after for it.",
 )
 CLUSTER_FAILURE_TOLERANCE: Final = Metric(
     "raft_cluster_failure_tolerance",
     _G,
-    "How many more online voters may fail before the majority is lost; below 0, so many are missing.",
+    "How many more online voters may fail before the majority is lost; below 0, so many are missing. NaN "
+    "as long as raft_cluster_voters_online is.",
 )
 CONFIGURATION_INDEX: Final = Metric(
     "raft_configuration_index",
@@ -188,7 +197,12 @@ THRESHOLD: Final = Metric(
 BUILD_INFO: Final = Metric(
     "raft_exporter_build_info", _G, "1, with the versions of this sidecar.", ("version", "python_version")
 )
-SOURCE_UP: Final = Metric("raft_exporter_source_up", _G, "Whether the source is connected.", ("source",))
+SOURCE_UP: Final = Metric(
+    "raft_exporter_source_up",
+    _G,
+    "Whether the source is connected. NaN for an observer that nobody asked for and that never came.",
+    ("source",),
+)
 OBSERVATIONS: Final = Metric(
     "raft_exporter_observations_total",
     _C,

@@ -140,7 +140,7 @@ class Sidecar:
                 await self._observer.listen(where)
             return
         try:
-            await self._observer.listen(DEFAULT_OBSERVER_SOCKET)
+            await self._observer.listen(DEFAULT_OBSERVER_SOCKET, insisted=False)
         except StartError as error:
             event(_log, logging.WARNING, "no observer socket", error=error)
 

@@ -8,9 +8,10 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raft_exporter.model.evidence import Role
 from raft_exporter.model.judge import State
 from raft_exporter.view import ClusterView
-from raft_exporter.wording import duration, index, leadership
+from raft_exporter.wording import duration, index, leadership, margin
 
 COLOURS: Final = {
     State.UNKNOWN: "yellow",
@@ -24,16 +25,14 @@ COLOURS: Final = {
 
 def screen(view: ClusterView) -> RenderableType:
     """Draw what one sidecar knows."""
-    node, quorum = view.node, view.quorum
+    node, tolerance = view.node, view.quorum.failure_tolerance
+    online, may_fail = margin(view.quorum)
     head = Text.assemble(
         (node.id or "unknown node", "bold"),
         f" is {node.role} in term {index(node.term)}, ",
-        (leadership(node), "bold red" if node.up and node.leader is None else ""),
-        f"\n{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}, ",
-        (
-            f"failure tolerance {quorum.failure_tolerance}",
-            "bold" if quorum.failure_tolerance > 0 else "bold red",
-        ),
+        (leadership(node), "bold red" if node.leader is None and node.role is not Role.UNKNOWN else ""),
+        f"\n{online}, ",
+        (may_fail, "bold red" if tolerance is not None and tolerance <= 0 else "bold"),
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("member", "state", "reason", "for", "role", "silent", "main loop", "term", "last index"):

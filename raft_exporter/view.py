@@ -34,10 +34,10 @@ class NodeView(Struct, frozen=True):
 class QuorumView(Struct, frozen=True):
     """The margin: how many voters, how many make a majority, how many are online, how many may fail."""
 
-    voters: int
-    quorum: int
-    voters_online: int
-    failure_tolerance: int
+    voters: int | None
+    quorum: int | None
+    voters_online: int | None
+    failure_tolerance: int | None
     configuration_index: int | None
 
 
@@ -77,15 +77,15 @@ class ClusterView(Struct, frozen=True):
 
 def cluster_view(table: Table, now: float) -> ClusterView:
     """Give the view at the observed time ``now``; members are sorted by id."""
-    quorum = table.quorum()
+    quorum = table.quorum(now)
     return ClusterView(
         version=__version__,
         node=_node(table, now),
         quorum=QuorumView(
-            voters=quorum.voters,
-            quorum=quorum.quorum,
-            voters_online=quorum.voters_online,
-            failure_tolerance=quorum.failure_tolerance,
+            voters=quorum.voters if quorum else None,
+            quorum=quorum.quorum if quorum else None,
+            voters_online=quorum.voters_online if quorum else None,
+            failure_tolerance=quorum.failure_tolerance if quorum else None,
             configuration_index=table.configuration.index if table.configuration else None,
         ),
         members=tuple(_member(table, peer, member, now) for peer, member in sorted(table.members.items())),
@@ -99,7 +99,7 @@ def _node(table: Table, now: float) -> NodeView:
     return NodeView(
         id=node.id,
         address=node.address or None,
-        up=table.node_up(now),
+        up=table.up(now),
         role=table.role(now),
         term=own.term if own else None,
         leader=node.leader_id if leads else None,

@@ -2,7 +2,7 @@
 
 A request is a type byte and one msgpack map; an answer is a msgpack string (the error, empty for
 none) and a map or nil. There is no length prefix. Source: net_transport.go of hashicorp/raft v1.7.3;
-measured in facts/raft.md §4.
+measured in docs/hashicorp-raft.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from raft_exporter.view import NodeView
+from raft_exporter.model.evidence import Role
+from raft_exporter.view import NodeView, QuorumView
 
 UNKNOWN = "-"
 
@@ -25,9 +26,17 @@ def leadership(node: NodeView) -> str:
     """Write whom the node follows; a node that says nothing has not lost its leader."""
     if node.leader is not None:
         return f"leader {node.leader}"
-    return "no known leader" if node.up else "leader not told"
+    return "leader not told" if node.role is Role.UNKNOWN else "no known leader"
+
+
+def margin(quorum: QuorumView) -> tuple[str, str]:
+    """Write how many voters are online, and how many may fail."""
+    if quorum.failure_tolerance is None:
+        return "voters not heard yet", "failure tolerance not known"
+    online = f"{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}"
+    return online, f"failure tolerance {quorum.failure_tolerance}"
 
 
 def index(number: int | None) -> str:
-    """Write a term or log index."""
+    """Write a term, an index or another whole number."""
     return UNKNOWN if number is None else str(number)

@@ -230,6 +230,22 @@ def test_probe_that_is_not_answered_in_time_is_a_line() -> None:
     assert (result.exit_code, result.stderr) == (1, f"raft-exporter: {where}: no answer within 20ms\n")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("probe", "127.0.0.1:1", "--timeout", "0s"),
+        ("probe", "127.0.0.1:1", "--timeout", "soon"),
+        ("status", "--interval", "0s"),
+        ("status", "--url", "127.0.0.1:9641"),
+        ("status", "--watch", "--json"),
+    ],
+)
+def test_wrong_usage_is_said_so(args: tuple[str, ...]) -> None:
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "expected" in result.stderr
+
+
 def test_probe_needs_an_address() -> None:
     assert run("probe", "nowhere").exit_code == 2
 
@@ -279,8 +295,9 @@ def test_status_watch_goes_on_after_an_error(requests_mock: Mocker, monkeypatch:
 
     monkeypatch.setattr("raft_exporter.cli.time.sleep", tick)
     result = run("status", "--watch", "--interval", "250ms")
-    assert result.exit_code == 130
+    assert result.exit_code == 0
     assert len(requests_mock.request_history) == 2
+    assert result.output.index("got 500") < result.output.index("leader not told")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +307,8 @@ def test_status_watch_goes_on_after_an_error(requests_mock: Mocker, monkeypatch:
         ({"status_code": 302, "headers": {"Location": "http://elsewhere.example/"}}, "got 302"),
         ({"content": b"<html>"}, "expected a sidecar's answer"),
         ({"content": b"{}"}, "expected a sidecar's answer"),
+        ({"content": b"abcd", "headers": {"Content-Encoding": "gzip"}}, "decompressing"),
+        ({"content": b" " * 17_000_000}, "expected at most"),
         ({"exc": requests.exceptions.ReadTimeout}, "no answer within 5 s"),
         ({"exc": requests.exceptions.ConnectionError("no way\nthere")}, "no way"),
     ],

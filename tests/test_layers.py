@@ -1,4 +1,4 @@
-"""The walls of the house (DESIGN.md §2): data flows one way, and so do imports."""
+"""The walls of the house (CONTRIBUTING.md): data flows one way, and so do imports."""
 
 from __future__ import annotations
 

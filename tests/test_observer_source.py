@@ -48,7 +48,7 @@ class Sidecar:
         self.source = ObserverSource(self.taken.append, self.intake)
 
     @property
-    def up(self) -> bool:
+    def up(self) -> bool | None:
         return self.intake.up[SOURCE]
 
     def rejected(self, reason: str) -> int:
@@ -113,6 +113,19 @@ async def test_every_kind_of_message_is_handed_on(tmp_path: Path) -> None:
     assert kinds[:4] == [NodeIdentity, NodeStatus, Configuration, HeartbeatsAnswered]
     assert sidecar.intake.observations == {ObservationKind.REQUEST_VOTE: 1}
     assert not any(sidecar.intake.rejected.values())
+
+
+async def test_an_observer_that_is_not_insisted_on_is_nothing_missing_until_it_came(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    await sidecar.source.listen(f"unix:{tmp_path / 's'}", insisted=False)
+    try:
+        assert sidecar.up is None
+        writer = await connected(tmp_path / "s", HELLO)
+        await until(lambda: sidecar.up)
+        await hang_up(writer)
+        await until(lambda: sidecar.up is False)
+    finally:
+        await sidecar.source.close()
 
 
 async def test_the_latest_connection_is_the_node(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Face:
     def view(self) -> ClusterView:
         if self.broken:
             raise RuntimeError("a fault of ours")
-        return cluster_view(self.table, 1.0)
+        return cluster_view(self.table, 3.0)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ BODIES_IN_ALL = 1_000_000
 
 
 def test_the_probe_is_the_smallest_append_entries_and_has_no_term() -> None:
-    """facts/raft.md §4: type byte 0 and the protocol version, 19 bytes."""
+    """docs/hashicorp-raft.md: type byte 0 and the protocol version, 19 bytes."""
     assert PROBE == b"\x00" + msgpack.packb({"ProtocolVersion": 3})
     assert len(PROBE) == 19
 

@@ -19,6 +19,7 @@ from raft_exporter.demo.writer import Progress
 from raft_exporter.model.judge import State
 from raft_exporter.terminal import COLOURS
 from raft_exporter.view import ClusterView
+from raft_exporter.wording import index, leadership, margin
 
 NO_ANSWER: Final = "no answer"
 
@@ -106,9 +107,8 @@ def in_words(view: ClusterView | None) -> str:
         f"{member.id} {member.state}" + ("" if member.state is State.ONLINE else f" ({member.reason})")
         for member in view.members
     )
-    leader = f"leader {view.node.leader}" if view.node.leader else "no known leader"
-    tolerance = f"failure tolerance {view.quorum.failure_tolerance}"
-    return f"{view.node.role}, {leader}; {members or 'no members known'}; {tolerance}"
+    _, tolerance = margin(view.quorum)
+    return f"{view.node.role}, {leadership(view.node)}; {members or 'no members known'}; {tolerance}"
 
 
 def places(cluster: Cluster, monitoring: Monitoring) -> str:
@@ -146,7 +146,7 @@ def _drawn(glance: Glance) -> RenderableType:
             view.node.role,
             view.node.leader or "-",
             *(states.get(member, Text("-")) for member in members),
-            str(view.quorum.failure_tolerance),
+            index(view.quorum.failure_tolerance),
         )
     writes = f"{glance.writes.committed} writes committed, {glance.writes.failed} not"
     head = Text(f"{glance.elapsed:.0f} s; {writes}; Ctrl-C ends it", "dim")

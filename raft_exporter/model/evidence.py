@@ -36,7 +36,7 @@ class ProbeKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of one probe (DESIGN.md §3.4). A local error is our own fault and accuses nobody."""
+    """What came of one probe. A local error is our own fault and accuses nobody."""
 
     OK = "ok"
     REFUSED = "refused"

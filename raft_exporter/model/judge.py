@@ -1,4 +1,4 @@
-"""The state machine: one pure function judges one member (JUDGEMENT.md).
+"""The state machine: one pure function judges one member (docs/architecture.md has it as a table).
 
 Same evidence, policy, previous verdict and time: same verdict. It can be replayed.
 """
@@ -16,7 +16,7 @@ NEVER = float("-inf")
 
 
 class State(StrEnum):
-    """What a member is judged to be (JUDGEMENT.md §1)."""
+    """What a member is judged to be."""
 
     UNKNOWN = "unknown"
     ONLINE = "online"
@@ -109,7 +109,7 @@ def _natural(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -
     if success_at == NEVER and now < e.grace_until:
         return State.UNKNOWN, Reason.JOINED
 
-    # Rule 3 comes before rule 2 here: a refusal only stands with no success after it. Where the probe
+    # A refusal goes before a fresh success: it only stands with no success after it. Where the probe
     # has not proven that it reaches this member, a heartbeat is worth more than a closed port.
     if e.refusals and (e.path_proven or now - heard_at >= policy.suspect_after):
         span = e.last_refusal_at - e.first_refusal_at
@@ -139,7 +139,7 @@ def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
 
 
 def _stalled(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> tuple[State, Reason]:
-    """The main-loop rule of §2, and rule 6."""
+    """Stuck main loop or silent process, by whether the process was heard since it was asked."""
     heard_at = max(e.heartbeat_at, e.status_at)
     was_offline = previous.state is State.OFFLINE
     # Heard since the probe was sent: the process runs, and only its main loop does not answer.
@@ -156,7 +156,7 @@ def _stalled(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -
 
 
 def _silent(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason]:
-    """Rule 8. Silence is held against a member only by a source that should have heard it."""
+    """Silence is held against a member only by a source that should have heard it."""
     heard_at = max(e.heartbeat_at, e.status_at)
     if now - max(heard_at, e.main_loop_at, e.armed_at) < policy.suspect_after:
         return State.UNKNOWN, Reason.NO_EVIDENCE

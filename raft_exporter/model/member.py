@@ -29,6 +29,7 @@ class Member:
 
     def __init__(self, server: Server, now: float, grace: float = 0.0) -> None:
         self.server = server
+        self.known_at = now
         self.grace_until = now + grace if grace else NEVER
         self.heartbeats = Histogram()
         self.heartbeats_total = 0
@@ -58,7 +59,7 @@ class Member:
         self._forget_refusals()
 
     def drop_heartbeats(self) -> None:
-        """Forget what one leadership said: its evidence ends with it (JUDGEMENT.md §2)."""
+        """Forget what one leadership said: its evidence ends with it."""
         self._heartbeat_at = NEVER
 
     def drop_status(self) -> None:

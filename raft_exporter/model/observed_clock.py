@@ -1,4 +1,4 @@
-"""Time as the sidecar lived it: its own pause must not age its peers (JUDGEMENT.md §5)."""
+"""Time as the sidecar lived it: its own pause must not age its peers."""
 
 from __future__ import annotations
 

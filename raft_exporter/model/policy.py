@@ -1,4 +1,4 @@
-"""Thresholds, each with its reason and its formula (JUDGEMENT.md).
+"""Thresholds, each with its reason and its formula.
 
 All are multiples of H, the node's own HeartbeatTimeout: Consul and Vault run at five times the
 default, and fixed milliseconds would flap there.
@@ -25,7 +25,8 @@ class Policy(Struct, frozen=True):
     """0.5 H: the least time between the first and the last of them."""
 
     probe_failures: int
-    """3: unanswered probes in a row before silence is held against a member (Lifeguard's lower bound)."""
+    """3: unanswered probes in a row before silence is held against a member (the lower bound of memberlist's
+    suspicion.go)."""
 
     host_fresh: float
     """2 H, at least 2.5 s: how long a host's last sign of life counts. The kernel's TCP keepalive, which
@@ -35,7 +36,7 @@ class Policy(Struct, frozen=True):
     """10 H: a process whose host answers and which is silent for so long is taken for gone."""
 
     join_grace: float
-    """15 H: a member that just joined may need so long to start; JUDGEMENT.md §6."""
+    """15 H: a member that just joined may need so long to start."""
 
     rise: int
     """4: successes in a row that bring a member back from offline."""

@@ -28,7 +28,7 @@ from raft_exporter.model.evidence import (
     StatusLost,
     Suffrage,
 )
-from raft_exporter.model.judge import NEVER, State, Verdict
+from raft_exporter.model.judge import NEVER, Reason, State, Verdict
 from raft_exporter.model.member import Member
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.quorum import Quorum
@@ -67,7 +67,8 @@ class Intake:
     observations: Counter[ObservationKind] = field(default_factory=Counter)
     dropped: int = 0
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    up: dict[str, bool] = field(default_factory=dict)
+    up: dict[str, bool | None] = field(default_factory=dict)
+    """By source whether it is connected; None: it is not insisted on, and never came."""
     heard: bool = False
     """Any evidence has come at all; that the node has a name is none."""
 
@@ -167,13 +168,26 @@ class Table:
         """The own node as a member; None when its id is not known or it is not in the configuration."""
         return self.members.get(self.node.id) if self.node.id is not None else None
 
-    def quorum(self) -> Quorum:
-        """Count voters and majority as judged at present."""
-        return Quorum.of(
-            member.verdict.state is State.ONLINE
-            for member in self.members.values()
-            if member.server.suffrage is Suffrage.VOTER
-        )
+    def quorum(self, now: float) -> Quorum | None:
+        """Count voters and majority as judged at present.
+
+        None while that would be a guess: no member is known, or a voter has been known for less than
+        ``suspect_after`` and nothing was heard of it yet, as right after the start.
+        """
+        voters = [each for each in self.members.values() if each.server.suffrage is Suffrage.VOTER]
+        young = now - self.policy.suspect_after
+        if not self.members or any(
+            each.verdict.reason is Reason.NO_EVIDENCE and each.known_at > young for each in voters
+        ):
+            return None
+        return Quorum.of(each.verdict.state is State.ONLINE for each in voters)
+
+    def up(self, now: float) -> bool:
+        """Whether the node was heard lately: by its status, or, where it tells none, by its probe."""
+        if self.node.status is not None:
+            return self.node_up(now)
+        silence = self.main_loop_silence(now)
+        return silence is not None and silence < self.policy.suspect_after
 
     def _take_probe(self, result: ProbeResult, now: float) -> None:
         member = self.members.get(result.peer)

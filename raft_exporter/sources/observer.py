@@ -36,13 +36,15 @@ class ObserverSource:
         self._servers: list[asyncio.Server] = []
         self._sockets: list[Path] = []
         self._current: asyncio.StreamWriter | None = None
-        self._version_refused = False
-        intake.up[SOURCE] = False
+        self._told: set[str] = set()
         for reason in stream.REASONS:
             intake.rejected[SOURCE, reason] = 0
 
-    async def listen(self, where: str) -> None:
-        """Listen on ``unix:/path`` or ``tcp:host:port``; StartError when that can't be had."""
+    async def listen(self, where: str, *, insisted: bool = True) -> None:
+        """Listen on ``unix:/path`` or ``tcp:host:port``; StartError when that can't be had.
+
+        Where it is not ``insisted`` on, an observer that never comes is nothing missing.
+        """
         address = parse_observer_listen(where)
         try:
             if isinstance(address, Path):
@@ -53,6 +55,7 @@ class ObserverSource:
         except OSError as error:
             raise StartError(f"observer.listen: can't listen on {where}: {system_reason(error)}") from error
         self._servers.append(server)
+        self._intake.up.setdefault(SOURCE, False if insisted else None)
         event(_log, logging.INFO, "waiting for the observer", address=where)
 
     async def close(self) -> None:
@@ -74,7 +77,6 @@ class ObserverSource:
             await self._read(reader)
         except StreamError as error:
             self._reject(error)
-            self._refuse_version(error)
         except OSError as error:
             event(_log, logging.INFO, "observer connection broke", error=error)
         finally:
@@ -117,8 +119,8 @@ class ObserverSource:
         identity = stream.identity(hello)
         self._take(identity)
         self._intake.up[SOURCE] = True
-        self._version_refused = False
         if first:
+            self._told.clear()
             event(_log, logging.INFO, "observer connected", node=identity.id, address=identity.address)
 
     def _take_message(self, message: stream.Message, greeted: bool) -> None:
@@ -142,17 +144,14 @@ class ObserverSource:
                     self._take(evidence)
 
     def _reject(self, error: StreamError) -> None:
+        """Count it, and say so the first time: one reason may come with every line, and go on."""
         self._intake.rejected[SOURCE, error.reason] += 1
-        event(_log, logging.DEBUG, "observer line rejected", reason=error.reason, error=error)
-
-    def _refuse_version(self, error: StreamError) -> None:
-        """Say so once, for the observer goes on trying."""
-        if not self._version_refused:
-            self._version_refused = True
-            event(_log, logging.WARNING, "observer refused", error=error)
+        level = logging.DEBUG if error.reason in self._told else logging.WARNING
+        self._told.add(error.reason)
+        event(_log, level, "observer line rejected", reason=error.reason, error=error)
 
     def _lost(self) -> None:
-        if self._intake.up[SOURCE]:
+        if self._intake.up.get(SOURCE):
             self._intake.up[SOURCE] = False
             self._take(StatusLost())
             event(_log, logging.WARNING, "observer disconnected")

@@ -180,7 +180,7 @@ def identity(hello: Hello) -> NodeIdentity:
 
 
 def status(message: Stats) -> NodeStatus:
-    """Read ``raft.Raft.Stats()``, whose values are all strings (facts/raft.md §3)."""
+    """Read ``raft.Raft.Stats()``, whose values are all strings."""
     stats = message.stats
     return NodeStatus(
         role=_ROLES.get(stats.get("state", ""), Role.UNKNOWN),

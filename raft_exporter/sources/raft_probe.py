@@ -1,6 +1,6 @@
 """The native probe: one harmless question, asked over and over on one connection.
 
-The rules that keep it harmless (facts/raft.md §4): it sends :data:`~raft_exporter.wire.PROBE` and
+The rules that keep it harmless (docs/hashicorp-raft.md): it sends :data:`~raft_exporter.wire.PROBE` and
 nothing else; one persistent connection and one outstanding request a member; while a request is
 unanswered nothing more is sent and no connection is opened or closed, however long that takes,
 because every abandoned one costs a stuck node a file descriptor, a goroutine and a buffer.
@@ -38,11 +38,7 @@ class Timing(Struct, frozen=True):
     timeout: float
     """A probe unanswered for so long counts as failed; it goes on waiting, and fails again each time."""
     retry: float
-    """The wait after a first refusal: long enough that three of them confirm it (JUDGEMENT.md §3.3).
-
-    A connection that is closed without an answer is asked again as soon: a node that ends may still accept
-    one.
-    """
+    """The wait after a first refusal: long enough that three of them confirm it (half of H)."""
 
     @classmethod
     def of(cls, heartbeat_timeout: float, interval: float | None, timeout: float | None) -> Timing:
@@ -179,7 +175,8 @@ class RaftProber:
         self._report = report
         self._rng = rng
         self._connection: RaftConnection | None = None
-        self._rebuffs = 0
+        self._refusals = 0
+        self._closed = 0
 
     async def run(self) -> None:
         """Probe until cancelled; then the connection is closed with no unread answer, if that can be had."""
@@ -217,7 +214,7 @@ class RaftProber:
             # A node that went away closes the connection it had: only a new one can tell whether it is back.
             await self._disconnect()
             if fresh:
-                self._rebuffs += 1
+                self._closed += 1
                 self._tell(Outcome.BAD_ANSWER, host_age=0.0)
             return not fresh
         except TimeoutError:
@@ -233,13 +230,15 @@ class RaftProber:
         except OSError as error:
             outcome = outcome_of(error)
             self._tell(outcome, host_age=0.0 if outcome is Outcome.REFUSED else None)
-            self._rebuffs = self._rebuffs + 1 if outcome is Outcome.REFUSED else 0
+            self._refusals = self._refusals + 1 if outcome is Outcome.REFUSED else 0
+            self._closed = 0
             return None
+        self._refusals = 0
         return self._connection
 
     async def _take(self, reply: Reply) -> None:
         answer = reply.answer
-        self._rebuffs = 0
+        self._closed = 0
         if answer.id and answer.id != self.peer:
             await self._disconnect()
             self._tell(Outcome.BAD_ANSWER, host_age=0.0)
@@ -259,8 +258,10 @@ class RaftProber:
 
     async def _rest(self) -> None:
         """Wait for the next turn; a connection that the other end closes meanwhile cuts it short."""
-        if self._rebuffs in {1, 2}:
+        if self._refusals in {1, 2}:
             delay = self.timing.retry * self._rng.uniform(1, 1 + _JITTER)
+        elif self._closed == 1:
+            delay = self.timing.retry / 5  # a node that ends may accept once more before its port is closed
         else:
             delay = self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
         if self._connection is None:

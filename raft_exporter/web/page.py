@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from raft_exporter.view import ClusterView, MemberView
-from raft_exporter.wording import duration, index, leadership
+from raft_exporter.wording import duration, index, leadership, margin
 
 _HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -25,14 +25,14 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}
 
 def page(view: ClusterView) -> str:
     """Write the page of one view."""
-    node, quorum = view.node, view.quorum
+    node = view.node
+    online, may_fail = margin(view.quorum)
     rows = "".join(_row(member) for member in view.members)
     return (
         f"{_HEAD}<h1>{escape(node.id or 'unknown node')}</h1>"
         f"<p>{escape(node.role)} in term {index(node.term)}, "
         f"{escape(leadership(node))}. "
-        f"{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}: "
-        f"<strong>failure tolerance {quorum.failure_tolerance}</strong>.</p>"
+        f"{online}: <strong>{may_fail}</strong>.</p>"
         "<table><thead><tr><th>member</th><th>state</th><th>reason</th><th>for</th><th>role</th>"
         "<th>address</th><th>silent</th><th>main loop silent</th><th>term</th><th>last log index</th></tr>"
         "</thead>"

@@ -62,7 +62,7 @@ def test_histograms_made_elsewhere_are_added() -> None:
 
 
 def test_thresholds_are_multiples_of_the_heartbeat_timeout() -> None:
-    """JUDGEMENT.md: 2 H, 0.5 H, 10 H, 15 H, 3 H; a host is fresh for 2 H, at least 2.5 s."""
+    """docs/architecture.md: 2 H, 0.5 H, 10 H, 15 H, 3 H; a host is fresh for 2 H, at least 2.5 s."""
     assert Policy.of(5.0).thresholds() == {
         "heartbeat_timeout": 5.0,
         "suspect_after": 10.0,

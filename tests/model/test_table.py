@@ -470,7 +470,9 @@ def test_members_come_from_the_operator_until_the_node_tells_its_configuration()
 def test_own_node_counts_even_where_its_address_is_not_known() -> None:
     table = Table(Policy.of(1.0), (N2, N3), 0.0)
     table.take(NodeIdentity(id="n1", address=""), 0.0)
-    assert table.quorum().voters == 3
+    quorum = table.quorum(2.0)
+    assert quorum is not None
+    assert quorum.voters == 3
 
 
 def test_own_node_may_stand_in_the_operators_list() -> None:
@@ -545,7 +547,30 @@ def test_only_voters_count_in_the_quorum() -> None:
     story = Story(N1, N2, N3, observer)
     story.tell(leading(), probe("n2"), probe("n4"), at=1.0)
     story.judge()
-    assert story.table.quorum() == Quorum(voters=3, quorum=2, voters_online=2, failure_tolerance=0)
+    assert story.table.quorum(3.0) == Quorum(voters=3, quorum=2, voters_online=2, failure_tolerance=0)
+
+
+def test_the_margin_is_not_guessed_before_the_voters_had_time_to_be_heard() -> None:
+    table = Table(Policy.of(1.0), (), 0.0)
+    assert table.quorum(60.0) is None, "no member is known"
+    story = Story(N1, N2)
+    assert story.table.quorum(1.9) is None
+    story.tell(status(leader="n2"), probe("n2"), at=1.9)
+    story.judge()
+    assert story.table.quorum(1.9) == Quorum(voters=2, quorum=2, voters_online=2, failure_tolerance=0)
+    silent = Story(N1, N2)
+    assert silent.table.quorum(2.0) == Quorum(voters=2, quorum=2, voters_online=0, failure_tolerance=-2)
+
+
+def test_up_is_the_nodes_own_word_or_where_it_has_none_its_answer_to_the_probe() -> None:
+    story = Story()
+    assert not story.table.up(0.0)
+    story.tell(probe("n1"), at=1.0)
+    assert story.table.up(1.0)
+    assert not story.table.up(3.0)
+    story.tell(status(), at=3.0)
+    story.tell(StatusLost(), probe("n1"), at=3.1)
+    assert not story.table.up(3.1), "a node that has a word and does not give it"
 
 
 @pytest.mark.parametrize(
