@@ -39,7 +39,7 @@ class SidecarClient:
             raise ClientError(f"{url}: {_cause(error)}") from error
         try:
             return msgspec.json.decode(body, type=ClusterView)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ClientError(f"{url}: expected a sidecar's answer, got something else: {error}") from error
 
 

@@ -50,6 +50,7 @@ class Sidecar:
         self._probers: dict[str, tuple[RaftProber, asyncio.Task[None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._identifying: asyncio.Task[None] | None = None
+        self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
         self._web: web.AppRunner | None = None
 
@@ -146,8 +147,9 @@ class Sidecar:
 
     async def _identify(self, address: str) -> None:
         """Learn the own node's id from its own answer, where nothing else tells it."""
-        host, port = parse_address(address)
-        answer = await identify((host, port), self._timing())
+        self._asked = parse_address(address)
+        answer = await identify(self._asked, self._timing())
+        self._asked = None  # from here on the own node is probed like any other
         if not answer.id:
             event(_log, logging.WARNING, "the node does not tell its id: set node.id", address=address)
         elif self.table.node.id is None:
@@ -169,7 +171,7 @@ class Sidecar:
             else:
                 prober.timing = timing
         for peer, address in wanted.items():
-            if address is not None and peer not in self._probers:
+            if address not in {None, self._asked} and peer not in self._probers:
                 prober = RaftProber(peer, address, timing, self._take, self._rng)
                 self._probers[peer] = prober, asyncio.create_task(prober.run())
 

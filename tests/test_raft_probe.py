@@ -148,7 +148,7 @@ async def test_a_connection_closed_at_rest_is_opened_anew_at_once() -> None:
 
     async with (
         node(leaving) as port,
-        probing(port, timing=Timing(interval=3600, timeout=1, retry=1)) as results,
+        probing(port, timing=Timing(interval=3600, timeout=5, retry=0)) as results,
     ):
         await until(lambda: asked >= 3)
     assert outcomes(results) == {Outcome.OK}
@@ -328,27 +328,89 @@ def test_a_socket_without_tcp_knows_nothing_of_its_host() -> None:
         assert host_silence(sock) is None
 
 
+def found_at(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name stand for these addresses."""
+
+    async def look_up(*_: object) -> object:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+    monkeypatch.setattr(connections, "_look_up", look_up)
+
+
+async def connect() -> socket.socket:
+    return await connections.connect("two.example", 1, dead_after=3.0, patience=5.0)
+
+
 async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with node(silent) as port:
+        found_at(monkeypatch, ("127.0.0.9", port), ("127.0.0.1", port))
+        sock = await connect()
+        assert sock.getpeername() == ("127.0.0.1", port)
+        sock.close()
+
+
+@pytest.mark.parametrize("last", [("255.255.255.255", 1), ("not an address", 1)])
+async def test_a_refusal_by_one_address_says_more_than_a_fault_of_our_own_at_another(
+    monkeypatch: pytest.MonkeyPatch, last: tuple[str, int]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = free.getsockname()
+    found_at(monkeypatch, closed, last)
+    with pytest.raises(ConnectionRefusedError):
+        await connect()
+
+
+async def test_a_name_without_addresses_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    found_at(monkeypatch)
+    with pytest.raises(OSError, match="no address") as error:
+        await connect()
+    assert outcome_of(error.value) is Outcome.LOCAL_ERROR
+
+
+async def test_a_name_that_is_not_found_in_time_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    with pytest.raises(socket.gaierror, match="not found in time") as error:
+        await connections.connect("slow.example", 1, dead_after=3.0, patience=0.01)
+    assert outcome_of(error.value) is Outcome.LOCAL_ERROR
+
+
+async def test_one_that_closes_every_connection_is_not_asked_without_end() -> None:
+    opened = 0
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
         await reader.readexactly(len(PROBE))
         writer.write(answer())
 
-    async with node(healthy) as port:
-        found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", port)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
-        ]
+    async with (
+        node(hasty) as port,
+        probing(port, timing=Timing(interval=0.2, timeout=5, retry=0.1)) as results,
+    ):
+        began = asyncio.get_running_loop().time()
+        await until(lambda: len(results) >= 5)
+        assert asyncio.get_running_loop().time() - began >= 4 * 0.2 * 0.8
+        assert opened == 5
 
-        async def lookup(*_: object, **__: object) -> object:
-            return found
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
-        sock = await connections.connect("two.example", port, 3.0)
-        assert sock.getpeername() == ("127.0.0.1", port)
-        sock.close()
-        found.clear()
-        with pytest.raises(OSError, match="no address"):
-            await connections.connect("two.example", port, 3.0)
+async def test_another_timing_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raft_probe, "_NAP", 0.01)
+    results: list[ProbeResult] = []
+    prober = RaftProber("n2", ("127.0.0.1", 1), Timing(3600, 5, 3600), results.append, random.Random(1))
+    task = asyncio.create_task(prober.run())
+    await until(lambda: results)
+    prober.timing = FAST
+    await until(lambda: len(results) >= 5)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_asking_once() -> None:
@@ -383,6 +445,6 @@ async def test_identifying_goes_on_until_there_is_an_answer() -> None:
 def test_timing_is_half_a_heartbeat_timeout_and_never_above_one() -> None:
     assert Timing.of(1.0, None, None) == Timing(interval=0.5, timeout=0.5, retry=0.25)
     assert Timing.of(5.0, 1.0, None) == Timing(interval=1.0, timeout=1.0, retry=1.0)
-    assert Timing.of(1.0, 60.0, 90.0) == Timing(interval=1.0, timeout=1.0, retry=0.25)
+    assert Timing.of(1.0, 60.0, 90.0) == Timing(interval=1 / 1.2, timeout=1.0, retry=0.25)
     assert Timing.of(1.0, None, None).dead_after == 4.0
     assert Timing.of(0.1, None, None).dead_after == 3.0

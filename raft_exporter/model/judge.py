@@ -144,11 +144,11 @@ def _stalled(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -
     was_offline = previous.state is State.OFFLINE
     # Heard since the probe was sent: the process runs, and only its main loop does not answer.
     if heard_at > e.asked_at and now - heard_at < policy.suspect_after:
-        if not e.installing_snapshot:
-            return State.STALLED, Reason.MAIN_LOOP_SILENT
         if was_offline and not _risen(e, policy):
             return State.OFFLINE, Reason.RECOVERING
-        return State.ONLINE, Reason.INSTALLING_SNAPSHOT
+        if e.installing_snapshot:
+            return State.ONLINE, Reason.INSTALLING_SNAPSHOT
+        return State.STALLED, Reason.MAIN_LOOP_SILENT
     silence = now - max(heard_at, e.main_loop_at, e.armed_at)
     if was_offline or silence >= policy.stall_after:
         return State.OFFLINE, Reason.PROCESS_SILENT

@@ -139,6 +139,11 @@ class Member:
             run_last_at=self._run_last_at,
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether it ever answered a native probe at its present address."""
+        return self._main_loop_at > NEVER
+
     def heartbeat_silence(self, now: float) -> float | None:
         """Seconds since the last heartbeat of the present leadership; None: heartbeats do not speak of it."""
         return None if self._heartbeat_at == NEVER else max(now - self._heartbeat_at, 0.0)

@@ -53,6 +53,8 @@ class Node:
     role: Role = Role.UNKNOWN
     leader_id: str = ""
     leader_address: str = ""
+    introduced_at: float = NEVER
+    """When it last said who it is: at the beginning of its stream."""
     leader_since: float = NEVER
     leader_proved_at: float = NEVER
     led_before: bool = False
@@ -154,7 +156,9 @@ class Table:
         whose disk hangs goes on calling itself leader.
         """
         at = self.node.leader_proved_at
-        if at == NEVER:
+        own = self.own
+        leads_unasked = self.node.role is Role.LEADER and (own is None or not own.answered)
+        if at == NEVER or leads_unasked:
             return None
         return max(now - at, 0.0)
 
@@ -224,7 +228,7 @@ class Table:
             self.node.leader_proved_at = max(self.node.leader_proved_at, contact_at)
 
     def _take_edge(self, edge: RoleChanged | LeaderChanged, at: float) -> None:
-        if at < self.node.status_at:
+        if at < self.node.introduced_at:
             return  # queued while nobody listened: the status told since knows better
         if isinstance(edge, RoleChanged):
             self._set_role(edge.role)
@@ -264,6 +268,7 @@ class Table:
     def _take_identity(self, identity: NodeIdentity, now: float) -> None:
         self.node.id = identity.id
         self.node.address = identity.address
+        self.node.introduced_at = now
         if identity.heartbeat_timeout is not None:
             self.policy = Policy.of(identity.heartbeat_timeout)
         self._set_members(now)

@@ -18,6 +18,8 @@ _KEEPALIVE_S: Final = 1
 
 _TICK_S: Final = 0.01
 
+_TELLING: Final = (Outcome.REFUSED, Outcome.TIMEOUT, Outcome.LOCAL_ERROR)
+
 _LAST_ACK_RECV: Final = struct.Struct("@8x48xI")
 """tcp_info of linux/tcp.h: eight bytes of state, then 32-bit words; the 13th is tcpi_last_ack_recv."""
 
@@ -38,29 +40,38 @@ _OUR_FAULT: Final = frozenset(
 )
 
 
-async def connect(host: str, port: int, dead_after: float) -> socket.socket:
-    """Connect to ``host`` and give the non-blocking socket; OSError when no address of it answers.
+async def connect(host: str, port: int, *, dead_after: float, patience: float) -> socket.socket:
+    """Connect to ``host`` within ``patience`` seconds and give the non-blocking socket.
+
+    Each address of the host has its share of the patience. OSError when none answers: the error that says
+    most, a refusal before a silence before a fault of our own. A name that is not found in time is our own.
 
     The kernel ends the connection with ETIMEDOUT when the HOST has acknowledged nothing for
     ``dead_after`` seconds; a process that does not answer on a living host does not end it.
     """
-    loop = asyncio.get_running_loop()
-    last: OSError | None = None
-    for family, kind, proto, _, address in await _look_up(host, port):
-        sock = socket.socket(family, kind, proto)
+    addresses = await _look_up(host, port, patience)
+    errors: list[OSError] = [OSError(errno.EADDRNOTAVAIL, f"no address for {host}")]
+    for family, kind, proto, _, address in addresses:
         try:
-            sock.setblocking(False)
-            _watch_host(sock, dead_after)
-            await loop.sock_connect(sock, address)
+            async with asyncio.timeout(patience / len(addresses)):
+                return await _connect(family, kind, proto, address, dead_after)
         except OSError as error:
-            sock.close()
-            last = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise last or OSError(errno.EADDRNOTAVAIL, f"no address for {host}")
+            errors.append(error)
+    raise min(errors, key=lambda error: _TELLING.index(outcome_of(error)))
+
+
+async def _connect(
+    family: int, kind: int, proto: int, address: tuple[Any, ...], dead_after: float
+) -> socket.socket:
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setblocking(False)
+        _watch_host(sock, dead_after)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def outcome_of(error: OSError) -> Outcome:
@@ -86,12 +97,19 @@ def host_silence(sock: socket.socket) -> float | None:
     return max(milliseconds / 1000 - _TICK_S, 0.0)
 
 
-async def _look_up(host: str, port: int) -> Sequence[_AddressInfo]:
+async def _look_up(host: str, port: int, patience: float) -> Sequence[_AddressInfo]:
     """Addresses of a host. One that is written as a number needs no thread, which a slow name might hold."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
-        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        pass
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is no host name: {error}") from error
+    try:
+        async with asyncio.timeout(patience):
+            return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise socket.gaierror(socket.EAI_AGAIN, f"{host!r} was not found in time") from error
 
 
 def _watch_host(sock: socket.socket, dead_after: float) -> None:

@@ -36,6 +36,7 @@ class ObserverSource:
         self._servers: list[asyncio.Server] = []
         self._sockets: list[Path] = []
         self._current: asyncio.StreamWriter | None = None
+        self._closing = False
         self._told: set[str] = set()
         for reason in stream.REASONS:
             intake.rejected[SOURCE, reason] = 0
@@ -59,7 +60,8 @@ class ObserverSource:
         event(_log, logging.INFO, "waiting for the observer", address=where)
 
     async def close(self) -> None:
-        """Stop listening and hang up."""
+        """Stop listening and hang up, on who comes at the last moment too."""
+        self._closing = True
         for server in self._servers:
             server.close()
         if self._current is not None:
@@ -70,6 +72,9 @@ class ObserverSource:
             await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closing:
+            writer.close()
+            return
         if self._current is not None:
             self._current.close()
         self._current = writer

@@ -30,6 +30,10 @@ _JITTER: Final = 0.2
 """Intervals vary by a fifth, so that the probes of many sidecars do not fall into step."""
 
 
+_NAP: Final = 1.0
+"""Seconds after which a resting prober looks whether its timing still holds."""
+
+
 class Timing(Struct, frozen=True):
     """When to probe, in seconds."""
 
@@ -46,7 +50,7 @@ class Timing(Struct, frozen=True):
 
         Slower than H, a member would be stale before it is asked again.
         """
-        every = min(interval or heartbeat_timeout / 2, heartbeat_timeout)
+        every = min(interval or heartbeat_timeout / 2, heartbeat_timeout / (1 + _JITTER))
         return cls(
             interval=every,
             timeout=min(timeout or every, heartbeat_timeout),
@@ -73,6 +77,7 @@ class RaftConnection(asyncio.Protocol):
 
     def __init__(self, sock: socket.socket) -> None:
         self.closed = asyncio.Event()
+        self.opened_at = asyncio.get_running_loop().time()
         self._sock = sock
         self._reader = AnswerReader()
         self._waiting: asyncio.Future[Reply] | None = None
@@ -81,10 +86,8 @@ class RaftConnection(asyncio.Protocol):
     @classmethod
     async def open(cls, host: str, port: int, timing: Timing) -> RaftConnection:
         """Connect within ``timing.timeout`` seconds, or raise OSError (TimeoutError when it took longer)."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(timing.timeout):
-            sock = await connect(host, port, timing.dead_after)
-            _, connection = await loop.create_connection(lambda: cls(sock), sock=sock)
+        sock = await connect(host, port, dead_after=timing.dead_after, patience=timing.timeout)
+        _, connection = await asyncio.get_running_loop().create_connection(lambda: cls(sock), sock=sock)
         return connection
 
     def ask(self) -> asyncio.Future[Reply]:
@@ -182,6 +185,7 @@ class RaftProber:
         """Probe until cancelled; then the connection is closed with no unread answer, if that can be had."""
         try:
             while True:
+                began = asyncio.get_running_loop().time()
                 try:
                     again_at_once = await self._probe()
                 except (
@@ -192,7 +196,7 @@ class RaftProber:
                     self._tell(Outcome.LOCAL_ERROR)
                     again_at_once = False
                 if not again_at_once:
-                    await self._rest()
+                    await self._rest(began)
         finally:
             if self._connection is not None:
                 await self._connection.close(patience=self.timing.timeout)
@@ -256,21 +260,33 @@ class RaftProber:
             await self._connection.close()
             self._connection = None
 
-    async def _rest(self) -> None:
-        """Wait for the next turn; a connection that the other end closes meanwhile cuts it short."""
+    async def _rest(self, began: float) -> None:
+        """Wait for the next turn, an interval after this one ``began``.
+
+        A connection that the other end closes meanwhile cuts it short, if it had lived for a while: one that
+        closes every new connection must not be asked without end. So does another timing.
+        """
+        loop, timing, delay = asyncio.get_running_loop(), self.timing, self._delay()
+        due = max(began + delay, loop.time() + delay / 5)
+        while self.timing is timing and (left := due - loop.time()) > 0:
+            if self._connection is None:
+                await asyncio.sleep(min(left, _NAP))
+                continue
+            with contextlib.suppress(TimeoutError):
+                # Not wait_for, which may swallow a cancellation before Python 3.12.
+                async with asyncio.timeout(min(left, _NAP)):
+                    await self._connection.closed.wait()
+                lived = loop.time() - self._connection.opened_at
+                self._connection = None
+                if lived >= timing.retry:
+                    return
+
+    def _delay(self) -> float:
         if self._refusals in {1, 2}:
-            delay = self.timing.retry * self._rng.uniform(1, 1 + _JITTER)
-        elif self._closed == 1:
-            delay = self.timing.retry / 5  # a node that ends may accept once more before its port is closed
-        else:
-            delay = self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
-        if self._connection is None:
-            await asyncio.sleep(delay)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):  # wait_for may swallow a cancellation before Python 3.12
-                await self._connection.closed.wait()
-            self._connection = None
+            return self.timing.retry * self._rng.uniform(1, 1 + _JITTER)
+        if self._closed == 1:
+            return self.timing.retry / 5  # a node that ends may accept once more before its port is closed
+        return self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
 
     def _tell(
         self,

@@ -201,6 +201,11 @@ def test_host_answers_and_process_does_not(change: dict[str, object], expected: 
         pytest.param(SILENT_MAIN_LOOP, (State.OFFLINE, Reason.PROCESS_SILENT), id="host back, process not"),
         pytest.param(
             replace(SILENT_MAIN_LOOP, heartbeat_at=NOW),
+            (State.OFFLINE, Reason.RECOVERING),
+            id="process back, not long enough, main loop not",
+        ),
+        pytest.param(
+            replace(SILENT_MAIN_LOOP, heartbeat_at=NOW, run_count=4, run_first_at=NOW - 3, run_last_at=NOW),
             (State.STALLED, Reason.MAIN_LOOP_SILENT),
             id="process back, main loop not",
         ),

@@ -409,9 +409,14 @@ def test_elections_and_leader_changes_are_counted() -> None:
 def test_an_edge_older_than_the_status_changes_nothing() -> None:
     """The observer sends what it had queued while the sidecar was away, after the status."""
     story = Story()
-    story.tell(status(), at=60.0)
+    story.tell(NodeIdentity(id="n1", address=N1.address), status(), at=60.0)
     story.tell(RoleChanged(role=Role.LEADER, age=50.0), LeaderChanged("n1", "", age=50.0), at=60.1)
     assert (story.table.node.role, story.table.node.leader_id) == (Role.FOLLOWER, "n2")
+    story.tell(status(), at=60.2)
+    story.tell(RoleChanged(role=Role.CANDIDATE, age=0.15), at=60.3)
+    assert story.table.node.role is Role.CANDIDATE, (
+        "an edge of this stream counts, whatever came in one batch"
+    )
 
 
 def test_roles_are_told_only_as_proved() -> None:
@@ -432,6 +437,10 @@ def test_leader_proves_itself_by_its_main_loop_and_follower_by_its_leaders_word(
     leader.tell(leading(), at=1.0)
     leader.tell(leading(), at=9.0)
     assert leader.table.leader_silence(9.0) is None, "its own word proves nothing"
+    risen = Story()
+    risen.tell(status(), at=1.0)
+    risen.tell(status(contact=0.3), leading(), at=2.0)
+    assert risen.table.leader_silence(60.0) is None, "a leader that can't be probed is not a hanging one"
     leader.tell(probe("n1"), at=9.5)
     assert leader.table.leader_silence(10.0) == 0.5
 
