@@ -413,6 +413,32 @@ async def test_another_timing_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         await task
 
 
+async def test_the_same_timing_told_again_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sidecar tells it with every turn of the judging."""
+    naps = 0
+    sleep = asyncio.sleep
+
+    async def nap(seconds: float) -> None:
+        nonlocal naps
+        naps += seconds == raft_probe._NAP
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", nap)
+    results: list[ProbeResult] = []
+    prober = RaftProber("n2", ("127.0.0.1", 1), Timing(3600, 5, 3600), results.append, random.Random(1))
+    task = asyncio.create_task(prober.run())
+    for _ in range(20_000):
+        prober.timing = Timing(3600, 5, 3600)
+        if naps >= 5:
+            break
+        await sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert naps >= 5
+    assert len(results) == 1
+
+
 async def test_asking_once() -> None:
     async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(len(PROBE))

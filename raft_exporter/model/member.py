@@ -150,7 +150,7 @@ class Member:
 
     def main_loop_silence(self, now: float) -> float | None:
         """Seconds since the last answered native probe; since it was first asked, if it never answered."""
-        if self._main_loop_at > NEVER:
+        if self.answered:
             return max(now - self._main_loop_at, 0.0)
         return now - self._armed_at if self.probes[ProbeKind.RAFT].total else None
 

@@ -188,9 +188,8 @@ class RaftProber:
                 began = asyncio.get_running_loop().time()
                 try:
                     again_at_once = await self._probe()
-                except (
-                    Exception
-                ) as error:  # such as a host name that can't be encoded: never the member's fault
+                except Exception as error:
+                    # Whatever it is, it is a fault of ours and never the member's.
                     event(_log, logging.ERROR, "probe failed", peer=self.peer, error=repr(error))
                     await self._disconnect()
                     self._tell(Outcome.LOCAL_ERROR)
@@ -268,7 +267,7 @@ class RaftProber:
         """
         loop, timing, delay = asyncio.get_running_loop(), self.timing, self._delay()
         due = max(began + delay, loop.time() + delay / 5)
-        while self.timing is timing and (left := due - loop.time()) > 0:
+        while self.timing == timing and (left := due - loop.time()) > 0:
             if self._connection is None:
                 await asyncio.sleep(min(left, _NAP))
                 continue
