@@ -197,18 +197,20 @@ def _static_members(config: Config) -> list[Server]:
 
 def _tell(transition: Transition) -> None:
     before, after = transition.before, transition.after
-    if after is None:
+    if before is None:
+        event(_log, logging.INFO, "member joined", peer=transition.peer)
+    elif after is None:
         event(_log, logging.INFO, "member left", peer=transition.peer, state=before.state)
-        return
-    event(
-        _log,
-        logging.INFO,
-        "member state changed",
-        peer=transition.peer,
-        before=before.state,
-        after=after.state,
-        reason=after.reason,
-    )
+    else:
+        event(
+            _log,
+            logging.INFO,
+            "member state changed",
+            peer=transition.peer,
+            before=before.state,
+            after=after.state,
+            reason=after.reason,
+        )
 
 
 def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:

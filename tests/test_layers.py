@@ -32,6 +32,8 @@ WITHOUT_IO = {
     "dataclasses",
     "enum",
     "itertools",
+    "math",
+    "typing",
 }
 
 

@@ -30,9 +30,13 @@ class Suffrage(StrEnum):
 
 
 class ProbeKind(StrEnum):
-    """A way to ask a member. The native Raft probe passes through the member's main loop."""
+    """A way to ask a member.
+
+    The native Raft probe passes through its main loop; the report of its sidecar proves its host alone.
+    """
 
     RAFT = "raft"
+    SIDECAR = "sidecar"
 
 
 class Outcome(StrEnum):
@@ -65,7 +69,7 @@ class Server(Struct, frozen=True):
     suffrage: Suffrage = Suffrage.VOTER
 
 
-class NodeIdentity(Struct, frozen=True):
+class NodeIdentity(Struct, frozen=True, tag=True):
     """Who the node beside this sidecar is. ``heartbeat_timeout`` is in seconds; None: not told."""
 
     id: str
@@ -73,7 +77,7 @@ class NodeIdentity(Struct, frozen=True):
     heartbeat_timeout: float | None = None
 
 
-class NodeStatus(Struct, frozen=True):
+class NodeStatus(Struct, frozen=True, tag=True):
     """The node's own state, as it says itself. Indices are log indices.
 
     ``last_contact`` is the age in seconds of the last word from the leader; None on the leader and
@@ -95,25 +99,25 @@ class NodeStatus(Struct, frozen=True):
     age: float = 0.0
 
 
-class StatusLost(Struct, frozen=True):
+class StatusLost(Struct, frozen=True, tag=True):
     """The source of the node's own state went away: what it said last is no longer news."""
 
 
-class Configuration(Struct, frozen=True):
+class Configuration(Struct, frozen=True, tag=True):
     """The latest configuration of the cluster that the node knows; ``index`` None: not told."""
 
     servers: tuple[Server, ...]
     index: int | None = None
 
 
-class RoleChanged(Struct, frozen=True):
+class RoleChanged(Struct, frozen=True, tag=True):
     """The node entered ``role``."""
 
     role: Role
     age: float = 0.0
 
 
-class LeaderChanged(Struct, frozen=True):
+class LeaderChanged(Struct, frozen=True, tag=True):
     """The node follows another leader now; an empty ``leader_id`` means that it lost its leader."""
 
     leader_id: str
@@ -121,7 +125,7 @@ class LeaderChanged(Struct, frozen=True):
     age: float = 0.0
 
 
-class HeartbeatsAnswered(Struct, frozen=True):
+class HeartbeatsAnswered(Struct, frozen=True, tag=True):
     """The leader's heartbeats that ``peer`` answered since the last such evidence.
 
     ``count`` of them, the last one ``age`` seconds ago; ``total`` seconds of round trips in all, and
@@ -135,14 +139,14 @@ class HeartbeatsAnswered(Struct, frozen=True):
     age: float = 0.0
 
 
-class HeartbeatFailed(Struct, frozen=True):
+class HeartbeatFailed(Struct, frozen=True, tag=True):
     """One heartbeat of the leader to ``peer`` failed. The number of them is no measure of time."""
 
     peer: str
     age: float = 0.0
 
 
-class ProbeResult(Struct, frozen=True):
+class ProbeResult(Struct, frozen=True, tag=True):
     """What came of one probe of ``peer``.
 
     ``round_trip`` is in seconds, of an answered probe. ``host_age`` is the age in seconds of the last
@@ -161,6 +165,36 @@ class ProbeResult(Struct, frozen=True):
     age: float = 0.0
 
 
+class ReportedMember(Struct, frozen=True):
+    """What another sidecar itself knows of one member: ages in seconds, never a verdict.
+
+    ``silence`` is since any direct success, or since that sidecar began to listen. ``heartbeat`` is since
+    the last heartbeat (of its own node: the node's last word), ``raft`` since the last answered native
+    probe; None: never. ``refusals`` in a row with no success after the first, over ``refused_for``.
+    """
+
+    peer: str
+    silence: float
+    heartbeat: float | None = None
+    raft: float | None = None
+    refusals: int = 0
+    refused_for: float = 0.0
+
+
+class Report(Struct, frozen=True, tag=True):
+    """The direct evidence of the sidecar beside ``reporter``; ``age`` is how long it was on its way.
+
+    ``configuration`` is the one that its node knows, None: none.
+    """
+
+    reporter: str
+    members: tuple[ReportedMember, ...]
+    isolated: bool = False
+    installing_snapshot: bool = False
+    configuration: Configuration | None = None
+    age: float = 0.0
+
+
 Evidence = (
     NodeIdentity
     | NodeStatus
@@ -171,4 +205,5 @@ Evidence = (
     | HeartbeatsAnswered
     | HeartbeatFailed
     | ProbeResult
+    | Report
 )

@@ -6,12 +6,13 @@ Same evidence, policy, previous verdict and time: same verdict. It can be replay
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
 from raft_exporter.model.policy import Policy
 
-NEVER = float("-inf")
+NEVER: Final = float("-inf")
 """The time of something that has not happened."""
 
 
@@ -33,12 +34,18 @@ class Reason(StrEnum):
     """Nothing that can speak of this member has spoken yet."""
     JOINED = "joined"
     """It joined a short while ago and may still be starting."""
+    RESTORED = "restored"
+    """It was so before this sidecar restarted, and nothing has been heard since."""
+    ISOLATED = "isolated"
+    """This node reaches no majority itself: that it hears nothing says nothing about the others."""
     FRESH = "fresh"
     """It answered, or was heard, within ``suspect_after``."""
     INSTALLING_SNAPSHOT = "installing_snapshot"
     """Its main loop is busy with a snapshot: silent, but for a known reason."""
     REFUSED = "refused"
     """Its host refuses connections to the Raft port: nothing listens there."""
+    PROCESS_GONE = "process_gone"
+    """Its own sidecar finds its Raft port closed, and it fails for this one too."""
     RECOVERING = "recovering"
     """It answers again, but not yet often and long enough to be believed."""
     MAIN_LOOP_SILENT = "main_loop_silent"
@@ -47,15 +54,19 @@ class Reason(StrEnum):
     """Its host acknowledges, the process says nothing: frozen, stopped or starved."""
     BAD_ANSWER = "bad_answer"
     """Something answers at its address, but not this member."""
+    HEARD_BY_OTHERS = "heard_by_others"
+    """This node hears nothing of it, another sidecar does: the way between the two is broken."""
     SILENT = "silent"
     """Neither the process nor its host is heard."""
+    SILENT_FOR_ALL = "silent_for_all"
+    """Nothing was heard of it for so long, by anybody who could tell."""
 
 
 class MemberEvidence(Struct, frozen=True):
     """What is known about one member; times are of the observed clock in seconds, or :data:`NEVER`."""
 
     armed_at: float
-    """When the silence clocks were last armed: first known, or evidence dropped."""
+    """When the silence clocks were last armed: first known, evidence dropped, or isolation left."""
     grace_until: float = NEVER
     """Until when a member that joined late is not judged, unless it was heard."""
     heartbeat_at: float = NEVER
@@ -79,10 +90,25 @@ class MemberEvidence(Struct, frozen=True):
     path_proven: bool = False
     """The probe reached this member before, and no heartbeat has contradicted a refusal since."""
     installing_snapshot: bool = False
+    """The member itself says that it is receiving a snapshot."""
     run_count: int = 0
     """Successes in a row with no failure and no gap between them."""
     run_first_at: float = NEVER
     run_last_at: float = NEVER
+    isolated: bool = False
+    """This node reaches no majority of the voters."""
+    witness_at: float = NEVER
+    """The last direct success of any credible reporter."""
+    witness_since: float = NEVER
+    """Since when some credible reporter has heard it without a gap."""
+    witness_main_loop_at: float = NEVER
+    """The last native probe of it that any credible reporter had answered."""
+    silent_reporters: int = 0
+    """Credible reporters, the member's own sidecar apart, that hear nothing of it either."""
+    reporters_needed: int = 1
+    """How many of them confirm its silence in full."""
+    gone_at: float = NEVER
+    """When its own sidecar last found its Raft port closed."""
 
 
 class Verdict(Struct, frozen=True):
@@ -91,41 +117,104 @@ class Verdict(Struct, frozen=True):
     state: State
     reason: Reason
     since: float
+    down: bool = False
+    """It went offline and has not come back for good since, whatever it is called meanwhile."""
+    penalty: float = 0.0
+    """The flap penalty as it stood at ``penalty_at``; see :meth:`penalty_now`."""
+    penalty_at: float = NEVER
+    flapping: bool = False
+    restored: bool = False
+    """Remembered from before a restart, and neither confirmed nor contradicted yet."""
+
+    def penalty_now(self, policy: Policy, now: float) -> float:
+        """Give the flap penalty as it has decayed until ``now``."""
+        if not self.penalty:
+            return 0.0
+        return float(self.penalty * 0.5 ** ((now - self.penalty_at) / policy.penalty_half_life))
 
 
 def judge(evidence: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> Verdict:
-    """Judge one member at the observed time ``now`` (seconds), given the verdict before this one."""
-    state, reason = _natural(evidence, policy, previous, now)
-    since = previous.since if state is previous.state else now
-    return Verdict(state=state, reason=reason, since=since)
+    """Judge one member at the observed time ``now`` (seconds), given the verdict before this one.
+
+    ``previous.since`` is never after ``now``. Two opposite changes, from online to anything worse and
+    back, or from offline to anything milder and back, are at least ``policy.dwell`` apart.
+    """
+    if previous.restored and _contradicted(evidence, policy, now):
+        previous = Verdict(
+            state=State.UNKNOWN,
+            reason=Reason.NO_EVIDENCE,
+            since=previous.since,
+            penalty=previous.penalty,
+            penalty_at=previous.penalty_at,
+            flapping=previous.flapping,
+        )
+    penalty = previous.penalty_now(policy, now)
+    state, reason = _natural(evidence, policy, previous, now, penalty)
+    restored = previous.restored and (state, reason) == (previous.state, previous.reason)
+    if _dwells(previous, state, policy, now):
+        state, reason = previous.state, previous.reason
+    falls = state is State.OFFLINE and not previous.down
+    penalty += falls
+    return Verdict(
+        state=state,
+        reason=reason,
+        since=previous.since if state is previous.state else now,
+        down=state is State.OFFLINE or (previous.down and state is not State.ONLINE),
+        penalty=penalty if falls else previous.penalty,
+        penalty_at=now if falls else previous.penalty_at,
+        flapping=penalty > policy.flapping_above or (previous.flapping and penalty >= policy.flapping_below),
+        restored=restored,
+    )
 
 
-def _natural(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> tuple[State, Reason]:
+def _natural(
+    e: MemberEvidence, policy: Policy, previous: Verdict, now: float, penalty: float
+) -> tuple[State, Reason]:
     heard_at = max(e.heartbeat_at, e.status_at)
     success_at = max(heard_at, e.main_loop_at)
-    fresh = now - success_at < policy.suspect_after
-    was_offline = previous.state is State.OFFLINE
 
     if success_at == NEVER and now < e.grace_until:
         return State.UNKNOWN, Reason.JOINED
+    if hard := _hard_evidence(e, policy, previous, now):
+        return hard
 
-    # A refusal goes before a fresh success: it only stands with no success after it. Where the probe
-    # has not proven that it reaches this member, a heartbeat is worth more than a closed port.
-    if e.refusals and (e.path_proven or now - heard_at >= policy.suspect_after):
-        span = e.last_refusal_at - e.first_refusal_at
-        if e.refusals >= policy.refusals and span >= policy.refusal_span:
-            return State.OFFLINE, Reason.REFUSED
-        return (State.OFFLINE, previous.reason) if was_offline else (State.SUSPECT, Reason.REFUSED)
+    host_alone = _host_answers_alone(e, policy, now)
+    # Heard since the probe was sent: the process runs, and only its main loop does not answer.
+    process_heard = heard_at > e.asked_at and now - heard_at < policy.suspect_after
+    if process_heard if host_alone else now - success_at < policy.suspect_after:
+        if previous.down and not _risen(e, policy, penalty):
+            return previous.state, Reason.RECOVERING
+        return _stuck(e) if host_alone else (State.ONLINE, Reason.FRESH)
 
-    if _host_answers_alone(e, policy, now):
-        return _stalled(e, policy, previous, now)
+    if e.isolated:
+        return State.UNKNOWN, Reason.ISOLATED
+    if now - e.witness_at < policy.suspect_after:
+        span = policy.rise_span_at(penalty)
+        return _heard_by_others(e, policy, previous, now, host_alone=host_alone, rise_span=span)
+    if host_alone:
+        silence = now - max(success_at, e.armed_at)
+        gone = previous.state is State.OFFLINE or silence >= policy.stall_after
+        return State.OFFLINE if gone else State.STALLED, Reason.PROCESS_SILENT
+    return _silent(e, policy, previous, now)
 
-    if fresh:
-        if was_offline and not _risen(e, policy):
-            return State.OFFLINE, Reason.RECOVERING
-        return State.ONLINE, Reason.FRESH
 
-    return (State.OFFLINE, previous.reason) if was_offline else _silent(e, policy, now)
+def _hard_evidence(
+    e: MemberEvidence, policy: Policy, previous: Verdict, now: float
+) -> tuple[State, Reason] | None:
+    """What proves a process gone, even to an isolated node: whoever refuses was reached.
+
+    It goes before a fresh success, for it only stands with no success after it. Where the probe has not
+    proven that it reaches this member, a heartbeat is worth more than a closed port.
+    """
+    heard_at = max(e.heartbeat_at, e.status_at)
+    failed = e.refusals or e.unanswered or e.bad_answers
+    if failed and e.gone_at > max(heard_at, e.main_loop_at):
+        return State.OFFLINE, Reason.PROCESS_GONE
+    if not e.refusals or not (e.path_proven or now - heard_at >= policy.suspect_after):
+        return None
+    if e.refusals >= policy.refusals and e.last_refusal_at - e.first_refusal_at >= policy.refusal_span:
+        return State.OFFLINE, Reason.REFUSED
+    return _still_offline(previous) or (State.SUSPECT, Reason.REFUSED)
 
 
 def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
@@ -138,34 +227,78 @@ def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
     )
 
 
-def _stalled(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> tuple[State, Reason]:
-    """Stuck main loop or silent process, by whether the process was heard since it was asked."""
-    heard_at = max(e.heartbeat_at, e.status_at)
-    was_offline = previous.state is State.OFFLINE
-    # Heard since the probe was sent: the process runs, and only its main loop does not answer.
-    if heard_at > e.asked_at and now - heard_at < policy.suspect_after:
-        if was_offline and not _risen(e, policy):
-            return State.OFFLINE, Reason.RECOVERING
-        if e.installing_snapshot:
-            return State.ONLINE, Reason.INSTALLING_SNAPSHOT
-        return State.STALLED, Reason.MAIN_LOOP_SILENT
-    silence = now - max(heard_at, e.main_loop_at, e.armed_at)
-    if was_offline or silence >= policy.stall_after:
-        return State.OFFLINE, Reason.PROCESS_SILENT
-    return State.STALLED, Reason.PROCESS_SILENT
+def _stuck(e: MemberEvidence) -> tuple[State, Reason]:
+    if e.installing_snapshot:
+        return State.ONLINE, Reason.INSTALLING_SNAPSHOT
+    return State.STALLED, Reason.MAIN_LOOP_SILENT
 
 
-def _silent(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason]:
+def _heard_by_others(
+    e: MemberEvidence, policy: Policy, previous: Verdict, now: float, *, host_alone: bool, rise_span: float
+) -> tuple[State, Reason]:
+    """Whom somebody hears is not offline on silence. Two links can be broken: to it, or inside it."""
+    offline = _still_offline(previous)
+    if offline and now - e.witness_since < rise_span:
+        return offline  # back for a moment: not often and long enough to be believed
+    if host_alone and now - e.witness_main_loop_at >= policy.suspect_after:
+        return _stuck(e)
+    state, reason = _doubt(e, policy, now)
+    if state is State.SUSPECT and _silence(e, now) >= policy.gone_after:
+        return State.ASYMMETRIC, Reason.HEARD_BY_OTHERS
+    return offline or (state, reason)
+
+
+def _silent(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> tuple[State, Reason]:
+    """Nobody hears it. The clock runs from whoever heard it last; asking it must have failed too."""
+    silence = min(_silence(e, now), now - e.witness_at)
+    asked = e.unanswered + e.bad_answers >= policy.probe_failures
+    if asked and silence >= policy.silent_after(e.silent_reporters, e.reporters_needed):
+        return State.OFFLINE, Reason.SILENT_FOR_ALL
+    return _still_offline(previous) or _doubt(e, policy, now)
+
+
+def _doubt(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason]:
     """Silence is held against a member only by a source that should have heard it."""
-    heard_at = max(e.heartbeat_at, e.status_at)
-    if now - max(heard_at, e.main_loop_at, e.armed_at) < policy.suspect_after:
+    if _silence(e, now) < policy.suspect_after:
         return State.UNKNOWN, Reason.NO_EVIDENCE
     if e.bad_answers:
         return State.SUSPECT, Reason.BAD_ANSWER
-    if e.unanswered or heard_at > NEVER:
+    if e.unanswered or max(e.heartbeat_at, e.status_at) > NEVER:
         return State.SUSPECT, Reason.SILENT
     return State.UNKNOWN, Reason.NO_EVIDENCE
 
 
-def _risen(e: MemberEvidence, policy: Policy) -> bool:
-    return e.run_count >= policy.rise and e.run_last_at - e.run_first_at >= policy.rise_span
+def _silence(e: MemberEvidence, now: float) -> float:
+    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.armed_at)
+
+
+def _still_offline(previous: Verdict) -> tuple[State, Reason] | None:
+    """Nothing new: who was offline stays so."""
+    return (State.OFFLINE, previous.reason) if previous.state is State.OFFLINE else None
+
+
+def _risen(e: MemberEvidence, policy: Policy, penalty: float) -> bool:
+    return e.run_count >= policy.rise and e.run_last_at - e.run_first_at >= policy.rise_span_at(penalty)
+
+
+def _contradicted(e: MemberEvidence, policy: Policy, now: float) -> bool:
+    """Whether anything speaks against a restored verdict: it is a seed, never proof."""
+    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.witness_at) < policy.suspect_after
+
+
+_RANK: Final = {
+    State.ONLINE: 0,
+    State.SUSPECT: 1,
+    State.ASYMMETRIC: 2,
+    State.STALLED: 2,
+    State.OFFLINE: 3,
+}
+"""How bad a state is; unknown claims nothing and may come and go at any time."""
+
+
+def _dwells(previous: Verdict, state: State, policy: Policy, now: float) -> bool:
+    """Whether the state before this one has not stood long enough for a change in the other direction."""
+    if previous.state is State.UNKNOWN or state is State.UNKNOWN:
+        return False
+    turns = previous.state is State.ONLINE or _RANK[state] < _RANK[previous.state]
+    return turns and now - previous.since < policy.dwell

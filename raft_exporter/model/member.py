@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
-from raft_exporter.model.evidence import HeartbeatsAnswered, Outcome, ProbeKind, ProbeResult, Server
+from msgspec import Struct
+
+from raft_exporter.model.evidence import (
+    HeartbeatsAnswered,
+    Outcome,
+    ProbeKind,
+    ProbeResult,
+    ReportedMember,
+    Server,
+)
 from raft_exporter.model.histogram import Histogram
 from raft_exporter.model.judge import NEVER, MemberEvidence, Reason, State, Verdict, judge
 from raft_exporter.model.policy import Policy
+
+
+class Context(Struct, frozen=True):
+    """What of a member's evidence is not its own: what the node says, the others report, and we reach.
+
+    ``heartbeats_speak``: the node tells its heartbeats at present, so that their silence means something.
+    The other fields are those of :class:`~raft_exporter.model.judge.MemberEvidence`.
+    """
+
+    heartbeats_speak: bool = True
+    installing_snapshot: bool = False
+    isolated: bool = False
+    witness_at: float = NEVER
+    witness_main_loop_at: float = NEVER
+    silent_reporters: int = 0
+    reporters_needed: int = 1
+    gone_at: float = NEVER
+
+
+ALONE: Final = Context()
+"""Nobody else says anything."""
 
 
 class ProbeRecord:
@@ -38,6 +69,8 @@ class Member:
         self.transitions: Counter[State] = Counter()
         self.verdict = Verdict(state=State.UNKNOWN, reason=Reason.NO_EVIDENCE, since=now)
         self.contact_at = NEVER
+        self.restored_contact_at = NEVER
+        """The last contact before this sidecar restarted: for show, never for judging."""
         self.reset(now)
 
     def reset(self, now: float) -> None:
@@ -49,14 +82,31 @@ class Member:
         self._status_at = NEVER
         self._main_loop_at = NEVER
         self._host_at = NEVER
+        self._sidecar_at = NEVER
         self._asked_at = NEVER
         self._unanswered = 0
+        self._failures = 0
         self._bad_answers = 0
         self._path_proven = False
         self._run_count = 0
         self._run_first_at = NEVER
         self._run_last_at = NEVER
+        self._witness_at = NEVER
+        self._witness_since = NEVER
         self._forget_refusals()
+
+    def restore(self, verdict: Verdict, contact_age: float | None, age: float, now: float) -> None:
+        """Take what was remembered ``age`` seconds ago, unless this member was heard since the start."""
+        if self.contact_at > NEVER:
+            return
+        self.verdict = verdict
+        if contact_age is not None:
+            self.restored_contact_at = now - age - contact_age
+
+    def rearm(self, now: float) -> None:
+        """Start the silence clocks anew: what was not heard until now was this node's own fault."""
+        self._armed_at = now
+        self._unanswered = self._failures = 0
 
     def drop_heartbeats(self) -> None:
         """Forget what one leadership said: its evidence ends with it."""
@@ -96,33 +146,34 @@ class Member:
             record.durations.observe(result.round_trip)
         if result.host_age is not None:
             self._host_at = max(self._host_at, at - result.host_age)
-        if result.outcome is Outcome.OK:
+        if result.outcome is not Outcome.OK:
+            record.failures[result.outcome] += 1
+        if result.kind is not ProbeKind.RAFT:
+            self._sidecar_at = at if result.outcome is Outcome.OK else self._sidecar_at
+        elif result.outcome is Outcome.OK:
             self._answered(result, at, policy)
         else:
-            record.failures[result.outcome] += 1
+            self._failures += 1
             self._not_answered(result, at)
 
-    def judge(
-        self, policy: Policy, now: float, *, heartbeats_speak: bool, installing_snapshot: bool
-    ) -> Verdict:
-        """Judge this member now, and remember the verdict.
-
-        ``heartbeats_speak``: the node tells its heartbeats at present, so that their silence means
-        something. ``installing_snapshot``: the node says that this member is receiving a snapshot.
-        """
-        evidence = self.evidence(heartbeats_speak=heartbeats_speak, installing_snapshot=installing_snapshot)
-        verdict = judge(evidence, policy, self.verdict, now)
+    def judge(self, policy: Policy, now: float, context: Context) -> Verdict:
+        """Judge this member now, and remember the verdict."""
+        if context.witness_at > self._witness_at:
+            if context.witness_at - self._witness_at >= policy.suspect_after:
+                self._witness_since = context.witness_at
+            self._witness_at = context.witness_at
+        verdict = judge(self.evidence(context), policy, self.verdict, now)
         if verdict.state is not self.verdict.state:
             self.transitions[verdict.state] += 1
         self.verdict = verdict
         return verdict
 
-    def evidence(self, *, heartbeats_speak: bool = True, installing_snapshot: bool = False) -> MemberEvidence:
+    def evidence(self, context: Context = ALONE) -> MemberEvidence:
         """Give all that is known to the judge, as one frozen value."""
         return MemberEvidence(
             armed_at=self._armed_at,
             grace_until=self.grace_until,
-            heartbeat_at=self._heartbeat_at if heartbeats_speak else NEVER,
+            heartbeat_at=self._heartbeat_at if context.heartbeats_speak else NEVER,
             status_at=self._status_at,
             main_loop_at=self._main_loop_at,
             host_at=self._host_at,
@@ -133,11 +184,45 @@ class Member:
             first_refusal_at=self._first_refusal_at,
             last_refusal_at=self._last_refusal_at,
             path_proven=self._path_proven,
-            installing_snapshot=installing_snapshot,
+            installing_snapshot=context.installing_snapshot,
             run_count=self._run_count,
             run_first_at=self._run_first_at,
             run_last_at=self._run_last_at,
+            isolated=context.isolated,
+            witness_at=context.witness_at,
+            witness_since=self._witness_since,
+            witness_main_loop_at=context.witness_main_loop_at,
+            silent_reporters=context.silent_reporters,
+            reporters_needed=context.reporters_needed,
+            gone_at=context.gone_at,
         )
+
+    def reported(self, now: float, *, heartbeats_speak: bool) -> ReportedMember:
+        """Give the direct evidence for the other sidecars, as ages."""
+        heard_at = max(self._heartbeat_at if heartbeats_speak else NEVER, self._status_at)
+        success_at = max(heard_at, self._main_loop_at)
+        return ReportedMember(
+            peer=self.server.id,
+            silence=max(now - max(success_at, self._armed_at), 0.0),
+            heartbeat=_age(heard_at, now),
+            raft=_age(self._main_loop_at, now),
+            refusals=self._refusals,
+            refused_for=self._last_refusal_at - self._first_refusal_at if self._refusals else 0.0,
+        )
+
+    def missing(self, policy: Policy, now: float, *, heartbeats_speak: bool) -> bool:
+        """Whether nothing came from this member or its host for ``suspect_after`` though it should have."""
+        asked = self._failures > 0 or (heartbeats_speak and self._heartbeat_at > NEVER)
+        silent = now - max(self.contact_at, self._armed_at) >= policy.suspect_after
+        return asked and silent and now - self._host_at >= policy.host_fresh
+
+    def sidecar_silence(self, now: float) -> float | None:
+        """Seconds since its sidecar last gave its report; None: it never did."""
+        return _age(self._sidecar_at, now)
+
+    def report_silence(self, now: float) -> float | None:
+        """Seconds since any credible reporter last had a success; None: none ever told of one."""
+        return _age(self._witness_at, now)
 
     @property
     def answered(self) -> bool:
@@ -146,12 +231,12 @@ class Member:
 
     def heartbeat_silence(self, now: float) -> float | None:
         """Seconds since the last heartbeat of the present leadership; None: heartbeats do not speak of it."""
-        return None if self._heartbeat_at == NEVER else max(now - self._heartbeat_at, 0.0)
+        return _age(self._heartbeat_at, now)
 
     def main_loop_silence(self, now: float) -> float | None:
         """Seconds since the last answered native probe; since it was first asked, if it never answered."""
         if self.answered:
-            return max(now - self._main_loop_at, 0.0)
+            return _age(self._main_loop_at, now)
         return now - self._armed_at if self.probes[ProbeKind.RAFT].total else None
 
     def silence(self, now: float) -> float:
@@ -161,6 +246,7 @@ class Member:
     def _answered(self, result: ProbeResult, at: float, policy: Policy) -> None:
         self._main_loop_at = max(self._main_loop_at, at)
         self._unanswered = 0
+        self._failures = 0
         self._bad_answers = 0
         self._path_proven = True
         self._forget_refusals()
@@ -215,3 +301,7 @@ class Member:
         self._refusals = 0
         self._first_refusal_at = NEVER
         self._last_refusal_at = NEVER
+
+
+def _age(at: float, now: float) -> float | None:
+    return None if at == NEVER else max(now - at, 0.0)

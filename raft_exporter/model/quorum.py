@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 
+def majority(voters: int) -> int:
+    """How many of ``voters`` make a majority."""
+    return voters // 2 + 1
+
+
 class Quorum(Struct, frozen=True):
     """The arithmetic of a majority. Non-voters are in none of these numbers.
 
@@ -25,7 +30,7 @@ class Quorum(Struct, frozen=True):
         online = list(voters_online)
         if not online:
             return cls(voters=0, quorum=0, voters_online=0, failure_tolerance=0)
-        quorum = len(online) // 2 + 1
+        quorum = majority(len(online))
         return cls(
             voters=len(online),
             quorum=quorum,

@@ -22,24 +22,29 @@ from raft_exporter.model.evidence import (
     NodeStatus,
     ObservationKind,
     ProbeResult,
+    Report,
     Role,
     RoleChanged,
     Server,
     StatusLost,
     Suffrage,
 )
-from raft_exporter.model.judge import NEVER, Reason, State, Verdict
-from raft_exporter.model.member import Member
+from raft_exporter.model.judge import NEVER, MemberEvidence, Reason, State, Verdict
+from raft_exporter.model.member import Context, Member
+from raft_exporter.model.memory import MAX_AGE, Memory, RememberedMember, restored_verdict
+from raft_exporter.model.override import Override, shown_state
 from raft_exporter.model.policy import Policy
-from raft_exporter.model.quorum import Quorum
+from raft_exporter.model.quorum import Quorum, majority
+from raft_exporter.model.reports import Reports, latest_configuration, testimony
 
 
 class Transition(Struct, frozen=True):
-    """A member's state changed. ``after`` None: it left the configuration."""
+    """A member's state changed, on this evidence. ``before`` None: it joined; ``after`` None: it left."""
 
     peer: str
-    before: Verdict
+    before: Verdict | None
     after: Verdict | None
+    evidence: MemberEvidence | None = None
 
 
 @dataclass(slots=True)
@@ -89,8 +94,15 @@ class Table:
         self.intake = Intake()
         self.configuration: Configuration | None = None
         self.members: dict[str, Member] = {}
+        self.isolated = False
+        """Whether this node reached no majority of the voters lately, as last judged."""
+        self.reports = Reports()
+        self.overrides: dict[str, Override] = {}
+        """The overrides that stand at present, by member: they mask what is shown, never what is judged."""
         self._static = tuple(static)
-        self._left: list[Transition] = []
+        self._memory: Memory | None = None
+        self._memory_at = NEVER
+        self._moved: list[Transition] = []
         self._set_members(now)
 
     def take(self, evidence: Evidence, now: float) -> None:
@@ -112,21 +124,85 @@ class Table:
                 self._take_edge(evidence, now - evidence.age)
             case NodeIdentity():
                 self._take_identity(evidence, now)
+            case Report():
+                self._take_report(evidence, now)
             case _:
                 self._take_configuration(evidence, now)
 
     def judge(self, now: float) -> list[Transition]:
-        """Judge every member and give what changed, those that left since the last time first."""
-        transitions, self._left = self._left, []
+        """Judge every member and give what changed, those that joined or left since the last time first."""
+        transitions, self._moved = self._moved, []
         speaks = self.node_up(now)
-        status = self.node.status
+        self._judge_isolation(now, heartbeats_speak=speaks)
+        credible = self.reports.credible(self.policy, now)
+        needed = max(1, (len(self.members) - 1) // 2)
         for peer, member in self.members.items():
+            told = testimony(peer, credible, self.policy, now)
+            own = peer == self.node.id
+            context = Context(
+                heartbeats_speak=speaks,
+                installing_snapshot=told.installing_snapshot or (own and self._installing_snapshot(now)),
+                isolated=self.isolated and not own,
+                witness_at=told.witness_at,
+                witness_main_loop_at=told.witness_main_loop_at,
+                silent_reporters=told.silent_reporters,
+                reporters_needed=needed,
+                gone_at=told.gone_at,
+            )
             before = member.verdict
-            installing = speaks and peer == self.node.id and status is not None and status.installing_snapshot
-            after = member.judge(self.policy, now, heartbeats_speak=speaks, installing_snapshot=installing)
+            after = member.judge(self.policy, now, context)
             if after.state is not before.state:
-                transitions.append(Transition(peer=peer, before=before, after=after))
+                transitions.append(Transition(peer, before, after, member.evidence(context)))
         return transitions
+
+    def report(self, now: float) -> Report | None:
+        """Give this node's direct evidence for the other sidecars; None while it has no name."""
+        if self.node.id is None:
+            return None
+        speaks = self.node_up(now)
+        return Report(
+            reporter=self.node.id,
+            members=tuple(each.reported(now, heartbeats_speak=speaks) for each in self.members.values()),
+            isolated=self.isolated,
+            installing_snapshot=self._installing_snapshot(now),
+            configuration=self.configuration,
+        )
+
+    def remember(self, now: float) -> Memory:
+        """Give what is to be kept across a restart."""
+        return Memory(
+            node=self.node.id,
+            members=tuple(
+                RememberedMember(
+                    server=member.server,
+                    state=member.verdict.state,
+                    reason=member.verdict.reason,
+                    state_for=max(now - member.verdict.since, 0.0),
+                    contact_age=now - member.contact_at if member.contact_at > NEVER else None,
+                    penalty=member.verdict.penalty_now(self.policy, now),
+                    flapping=member.verdict.flapping,
+                )
+                for member in self.members.values()
+            ),
+        )
+
+    def restore(self, memory: Memory, age: float, now: float) -> bool:
+        """Seed the table, at its beginning, with what was remembered ``age`` seconds ago.
+
+        Members that no source has told yet are taken from it, and every member known to it at the same
+        address takes over what its verdict is still worth. False, and nothing is used, when it is older
+        than an hour, from the future, or of another node.
+        """
+        if not 0 <= age <= MAX_AGE or self.node.id not in {None, memory.node}:
+            return False
+        self._memory, self._memory_at = memory, now - age
+        self._seed(list(self.members.values()), now)
+        self._set_members(now)
+        return True
+
+    def shown_state(self, peer: str) -> State:
+        """The state that is shown of a member: an override goes before the verdict."""
+        return shown_state(self.members[peer].verdict.state, self.overrides.get(peer))
 
     def node_up(self, now: float) -> bool:
         """Whether the node itself spoke within three of its ticks (a HeartbeatTimeout, at most a second)."""
@@ -184,7 +260,7 @@ class Table:
             each.verdict.reason is Reason.NO_EVIDENCE and each.known_at > young for each in voters
         ):
             return None
-        return Quorum.of(each.verdict.state is State.ONLINE for each in voters)
+        return Quorum.of(self.shown_state(each.server.id) is State.ONLINE for each in voters)
 
     def up(self, now: float) -> bool:
         """Whether the node was heard lately: by its status, or, where it tells none, by its probe."""
@@ -192,6 +268,38 @@ class Table:
             return self.node_up(now)
         silence = self.main_loop_silence(now)
         return silence is not None and silence < self.policy.suspect_after
+
+    def _judge_isolation(self, now: float, *, heartbeats_speak: bool) -> None:
+        """Find out whether this node reaches a majority of the voters, itself included.
+
+        A refusal or an acknowledgement counts as reaching: it is the network that is in question. Leaving
+        isolation arms every silence clock anew (without it, the healing of a network made false offlines).
+        """
+        voters = [each for each in self.members.values() if each.server.suffrage is Suffrage.VOTER]
+        reached = sum(
+            each.server.id == self.node.id
+            or not each.missing(self.policy, now, heartbeats_speak=heartbeats_speak)
+            for each in voters
+        )
+        before, self.isolated = self.isolated, bool(voters) and reached < majority(len(voters))
+        if before and not self.isolated:
+            for member in self.members.values():
+                member.rearm(now)
+
+    def _installing_snapshot(self, now: float) -> bool:
+        status = self.node.status
+        return status is not None and status.installing_snapshot and self.node_up(now)
+
+    def _take_report(self, report: Report, now: float) -> None:
+        if report.reporter not in self.members or report.reporter == self.node.id:
+            self.intake.rejected["report", "stranger"] += 1
+            return
+        self.reports.take(report, self.policy, now)
+        known = self.configuration
+        told = None if report.isolated else report.configuration
+        latest = latest_configuration(known, told)
+        if latest is not None and latest is not known:
+            self._take_configuration(latest, now)
 
     def _take_probe(self, result: ProbeResult, now: float) -> None:
         member = self.members.get(result.peer)
@@ -266,39 +374,68 @@ class Table:
             member.drop_heartbeats()
 
     def _take_identity(self, identity: NodeIdentity, now: float) -> None:
+        if self._memory is not None and self._memory.node not in {None, identity.id}:
+            self._forget_memory(now)
         self.node.id = identity.id
         self.node.address = identity.address
         self.node.introduced_at = now
         if identity.heartbeat_timeout is not None:
-            self.policy = Policy.of(identity.heartbeat_timeout)
+            self.policy = Policy.of(identity.heartbeat_timeout, self.policy.multiples)
         self._set_members(now)
 
     def _take_configuration(self, configuration: Configuration, now: float) -> None:
         if not configuration.servers:
             return  # a node that was never bootstrapped knows no cluster yet
-        if self.configuration is None or configuration.servers != self.configuration.servers:
+        known = self.configuration
+        if known is not None and None not in {known.index, configuration.index}:
+            configuration = latest_configuration(known, configuration) or configuration
+        if known is None or configuration.servers != known.servers:
             self._drop_heartbeats()
-        first = self.configuration is None
         self.configuration = configuration
-        self._set_members(now, grace=0.0 if first else self.policy.join_grace)
+        self._set_members(now, grace=0.0 if known is None else self.policy.join_grace)
 
     def _set_members(self, now: float, grace: float = 0.0) -> None:
         servers = self.configuration.servers if self.configuration else self._static_servers()
         wanted = {server.id: server for server in servers}
         for peer in [peer for peer in self.members if peer not in wanted]:
             member = self.members.pop(peer)
-            self._left.append(Transition(peer=peer, before=member.verdict, after=None))
+            self._moved.append(Transition(peer=peer, before=member.verdict, after=None))
         for peer, server in wanted.items():
             known = self.members.get(peer)
             if known is None:
-                self.members[peer] = Member(server, now, grace)
+                self._add_member(server, now, grace)
                 continue
             if known.server.address != server.address:
                 known.reset(now)
             known.server = server
+        self.reports.keep_only(self.members)
+
+    def _add_member(self, server: Server, now: float, grace: float) -> None:
+        member = self.members[server.id] = Member(server, now, grace)
+        self._seed([member], now)
+        if grace:
+            self._moved.append(Transition(peer=server.id, before=None, after=member.verdict))
+
+    def _seed(self, members: Sequence[Member], now: float) -> None:
+        remembered = {each.server.id: each for each in self._memory.members} if self._memory else {}
+        age = now - self._memory_at
+        for member in members:
+            known = remembered.get(member.server.id)
+            if known is not None and known.server.address == member.server.address:
+                member.restore(restored_verdict(known, age, now), known.contact_age, age, now)
+
+    def _forget_memory(self, now: float) -> None:
+        """It was of another node: what it gave is taken back."""
+        self._memory = None
+        for peer in list(self.members):
+            self.members[peer] = Member(self.members[peer].server, now)
 
     def _static_servers(self) -> tuple[Server, ...]:
+        """The members while no source tells them: those the operator names, else those remembered."""
         node = self.node
-        if node.id is None or any(server.id == node.id for server in self._static):
-            return self._static
-        return (Server(id=node.id, address=node.address), *self._static)
+        servers = self._static
+        if not servers and self._memory is not None:
+            servers = tuple(each.server for each in self._memory.members)
+        if node.id is None or any(server.id == node.id for server in servers):
+            return servers
+        return (Server(id=node.id, address=node.address), *servers)

@@ -32,7 +32,7 @@ BACK = MemberEvidence(
 
 
 def verdict(state: State = State.ONLINE, reason: Reason = Reason.FRESH) -> Verdict:
-    return Verdict(state=state, reason=reason, since=START)
+    return Verdict(state=state, reason=reason, since=START, down=state is State.OFFLINE)
 
 
 def judged(
