@@ -27,6 +27,7 @@ from raft_exporter.metrics import Kind, Metric
 from raft_exporter.model.evidence import ObservationKind, Outcome, Role, Suffrage
 from raft_exporter.model.histogram import Histogram
 from raft_exporter.model.judge import NEVER, State
+from raft_exporter.model.override import FORCED
 from raft_exporter.model.table import Table
 
 CONTENT_KIND: Final = "raft"
@@ -39,7 +40,7 @@ class TableCollector(Collector):
     """A view of the table at the moment of the scrape.
 
     ``now`` gives the observed time, ``perf`` a monotonic and ``wall`` the Unix time, ``lag`` the lateness
-    of the judging; all in seconds.
+    of the judging; all in seconds. ``store_errors`` gives how often the store failed.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class TableCollector(Collector):
         perf: Callable[[], float],
         wall: Callable[[], float],
         lag: Callable[[], float],
+        store_errors: Callable[[], int],
     ) -> None:
         self._table = table
         self._now = now
         self._perf = perf
         self._wall = wall
         self._lag = lag
+        self._store_errors = store_errors
 
     def collect(self) -> Iterator[Family]:
         """Give every family of the catalogue (prometheus_client.registry.Collector)."""
@@ -98,6 +101,7 @@ class TableCollector(Collector):
         yield _scalar(metrics.NODE_IN_CONFIGURATION, (own is not None) if known else None)
         leads = table.has_leader(now)
         yield _scalar(metrics.NODE_HAS_LEADER, leads if table.node_up(now) else None)
+        yield _scalar(metrics.NODE_ISOLATED, table.isolated)
         leader = (node.leader_id, node.leader_address) if leads else ("", "")
         yield _family(metrics.NODE_LEADER_INFO, [(leader, 1)])
         yield _scalar(metrics.NODE_LEADER_SILENCE, table.leader_silence(now))
@@ -126,13 +130,20 @@ class TableCollector(Collector):
         for peer, member in self._table.members.items():
             server = member.server
             rows[metrics.PEER_INFO].append(((peer, server.address, server.suffrage), 1))
-            rows[metrics.PEER_STATE] += _one_of(State, member.verdict.state, peer)
+            rows[metrics.PEER_STATE] += _one_of(State, self._table.shown_state(peer), peer)
+            rows[metrics.PEER_JUDGED_STATE] += _one_of(State, member.verdict.state, peer)
             rows[metrics.PEER_SILENCE] += [
                 ((peer, "heartbeat"), member.heartbeat_silence(now)),
                 ((peer, "raft"), member.main_loop_silence(now)),
+                ((peer, "sidecar"), member.sidecar_silence(now)),
+                ((peer, "report"), member.report_silence(now)),
                 ((peer, "any"), member.silence(now)),
             ]
-            at = member.contact_at
+            override = self._table.overrides.get(peer)
+            rows[metrics.PEER_OVERRIDE] += _one_of(FORCED, override.state if override else "", peer)
+            rows[metrics.PEER_OVERRIDE_EXPIRY].append(((peer,), override.expires_at if override else 0))
+            rows[metrics.PEER_FLAPPING].append(((peer,), member.verdict.flapping))
+            at = max(member.contact_at, member.restored_contact_at)
             rows[metrics.PEER_LAST_CONTACT].append(((peer,), wall - (now - at) if at > NEVER else 0))
             rows[metrics.PEER_HEARTBEATS].append(((peer,), member.heartbeats_total))
             rows[metrics.PEER_HEARTBEAT_FAILURES].append(((peer,), member.heartbeat_failures_total))
@@ -169,6 +180,7 @@ class TableCollector(Collector):
         yield _scalar(metrics.OBSERVATIONS_DROPPED, intake.dropped)
         yield _family(metrics.REJECTED, list(intake.rejected.items()))
         yield _scalar(metrics.EVENT_LOOP_LAG, self._lag())
+        yield _scalar(metrics.STORE_ERRORS, self._store_errors())
 
 
 def registry_of(collector: TableCollector) -> CollectorRegistry:
@@ -178,7 +190,7 @@ def registry_of(collector: TableCollector) -> CollectorRegistry:
     return registry
 
 
-def _one_of(states: type[Role] | type[State], current: str, *labels: str) -> list[Sample]:
+def _one_of(states: Iterable[str], current: str, *labels: str) -> list[Sample]:
     return [((*labels, each), each == current) for each in states]
 
 

@@ -79,6 +79,12 @@ NODE_IN_CONFIGURATION: Final = Metric(
 NODE_HAS_LEADER: Final = Metric(
     "raft_node_has_leader", _G, "Whether the node says that it knows a leader. NaN while it says nothing."
 )
+NODE_ISOLATED: Final = Metric(
+    "raft_node_isolated",
+    _G,
+    "Whether this node reaches, or is answered by the hosts of, fewer voters than a majority, itself "
+    "included. It blames nobody for its silence then.",
+)
 NODE_LEADER_INFO: Final = Metric(
     "raft_node_leader_info",
     _G,
@@ -131,14 +137,24 @@ PEER_INFO: Final = Metric(
     "raft_peer_info", _G, "1 for each member, the own node included.", ("peer", "address", "suffrage")
 )
 PEER_STATE: Final = Metric(
-    "raft_peer_state", _G, "1 for the state that the member is judged to be in, else 0.", ("peer", "state")
+    "raft_peer_state",
+    _G,
+    "1 for the state that the member is shown in, else 0: the judged one, unless an override masks it.",
+    ("peer", "state"),
+)
+PEER_JUDGED_STATE: Final = Metric(
+    "raft_peer_judged_state",
+    _G,
+    "1 for the state that the member is judged to be in, whatever an override says, else 0.",
+    ("peer", "state"),
 )
 PEER_SILENCE: Final = Metric(
     "raft_peer_silence_seconds",
     _G,
     "Time since the member was last heard: by heartbeat (as leader of its answers, as follower of the "
-    "leader's word; NaN when heartbeats do not speak of it), by the native probe (raft), by any. Monotonic, "
-    "without the sidecar's own pauses.",
+    "leader's word; NaN when heartbeats do not speak of it), by the native probe (raft), through its own "
+    "sidecar's report (sidecar: its host, NaN if never), by any of the first two; and by what credible "
+    "sidecars report of it (report, NaN if never). Monotonic, without the sidecar's own pauses.",
     ("peer", "source"),
 )
 PEER_LAST_CONTACT: Final = Metric(
@@ -188,6 +204,26 @@ PEER_TRANSITIONS: Final = Metric(
     ("peer", "to"),
 )
 
+PEER_FLAPPING: Final = Metric(
+    "raft_peer_flapping",
+    _G,
+    "Whether the member went offline so often lately that its flap penalty is above flapping_above and has "
+    "not decayed below flapping_below since.",
+    ("peer",),
+)
+PEER_OVERRIDE: Final = Metric(
+    "raft_peer_override",
+    _G,
+    "1 for what an operator forces on the member at present (a state, or ignore), else 0.",
+    ("peer", "state"),
+)
+PEER_OVERRIDE_EXPIRY: Final = Metric(
+    "raft_peer_override_expiry_timestamp_seconds",
+    _G,
+    "When the member's override ends by itself, Unix time; 0 without one.",
+    ("peer",),
+)
+
 THRESHOLD: Final = Metric(
     "raft_exporter_threshold_seconds",
     _G,
@@ -222,6 +258,11 @@ REJECTED: Final = Metric(
 )
 EVENT_LOOP_LAG: Final = Metric(
     "raft_exporter_event_loop_lag_seconds", _G, "How late the last turn of the judging came."
+)
+STORE_ERRORS: Final = Metric(
+    "raft_exporter_store_errors_total",
+    _C,
+    "Failures of the database: what could not be read or written. The watching goes on without it.",
 )
 SCRAPE_DURATION: Final = Metric(
     "raft_exporter_scrape_duration_seconds", _G, "Time it took to make the metrics of this scrape."

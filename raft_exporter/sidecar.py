@@ -18,7 +18,8 @@ from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
 from raft_exporter.model.observed_clock import ObservedClock
 from raft_exporter.model.policy import Policy
-from raft_exporter.model.table import Table, Transition
+from raft_exporter.model.table import Table
+from raft_exporter.model.transition import Transition
 from raft_exporter.notation import parse_address, parse_listen_address
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
@@ -93,7 +94,7 @@ class Sidecar:
 
     def view(self) -> ClusterView:
         """The cluster as it is judged now."""
-        return cluster_view(self.table, self._now())
+        return cluster_view(self.table, self._now(), time.time())
 
     def ready(self) -> bool:
         """Whether there is evidence to judge by, or has been time enough for it."""
@@ -118,7 +119,12 @@ class Sidecar:
 
     async def _serve(self) -> list[str]:
         collector = TableCollector(
-            self.table, now=self._now, perf=time.perf_counter, wall=time.time, lag=lambda: self._lag
+            self.table,
+            now=self._now,
+            perf=time.perf_counter,
+            wall=time.time,
+            lag=lambda: self._lag,
+            store_errors=lambda: 0,
         )
         disable_created_metrics()
         app = make_app(registry_of(collector), self.view, self.ready)

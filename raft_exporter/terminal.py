@@ -10,8 +10,8 @@ from rich.text import Text
 
 from raft_exporter.model.evidence import Role
 from raft_exporter.model.judge import State
-from raft_exporter.view import ClusterView
-from raft_exporter.wording import duration, index, leadership, margin
+from raft_exporter.view import ClusterView, MemberView, SightView
+from raft_exporter.wording import UNKNOWN, duration, index, leadership, margin
 
 COLOURS: Final = {
     State.UNKNOWN: "yellow",
@@ -34,16 +34,25 @@ def screen(view: ClusterView) -> RenderableType:
         f"\n{online}, ",
         (may_fail, "bold red" if tolerance is not None and tolerance <= 0 else "bold"),
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("member", "state", "reason", "for", "role", "silent", "main loop", "term", "last index"):
-        justify: JustifyMethod = "right" if column in {"for", "silent", "main loop"} else "left"
-        table.add_column(column, justify=justify, overflow="fold")
+    if node.isolated:
+        head.append("\nisolated: this node reaches no majority, so it blames nobody", "bold red")
+    parts: list[RenderableType] = [head, Text(), _members(view)]
+    parts += [_override(member) for member in view.members if member.override is not None]
+    if len(view.reporters) > 1:
+        parts += [Text("\nwho sees whom: silence of the member, as each node itself knows it", "bold")]
+        parts += [_sights(view)]
+    parts.append(Text("\n* the sidecar's own node", "dim"))
+    return Group(*parts)
+
+
+def _members(view: ClusterView) -> Table:
+    table = _table("member", "state", "reason", "for", "role", "silent", "main loop", "term", "last index")
     for member in view.members:
         silence = member.silence_seconds
         table.add_row(
             Text(f"{member.id} *" if member.own else member.id),
             Text(member.state, COLOURS[member.state]),
-            member.reason,
+            f"{member.reason}, flapping" if member.flapping else member.reason,
             duration(member.since_seconds),
             member.role,
             duration(silence.any),
@@ -51,7 +60,44 @@ def screen(view: ClusterView) -> RenderableType:
             index(member.term),
             index(member.last_log_index),
         )
-    return Group(head, Text(), table, Text("\n* the sidecar's own node", "dim"))
+    return table
+
+
+def _override(member: MemberView) -> Text:
+    override = member.override
+    assert override is not None  # noqa: S101 - the caller asked
+    return Text(
+        f"{member.id}: {override.state} by {override.author} for {duration(override.expires_in_seconds)} "
+        f"more ({override.reason}); judged {member.judged_state}",
+        "bold",
+    )
+
+
+def _sights(view: ClusterView) -> Table:
+    """One row a reporter, one column a member."""
+    members = [member.id for member in view.members]
+    table = _table("", *members)
+    for reporter in view.reporters:
+        name = reporter.id
+        if not reporter.credible:
+            name += " (isolated)" if reporter.isolated else " (stale)"
+        table.add_row(Text(name), *(_sight(reporter.sees.get(member)) for member in members))
+    return table
+
+
+def _sight(sight: SightView | None) -> Text:
+    if sight is None:
+        return Text(UNKNOWN)
+    words = duration(sight.silence_seconds) + (" refused" if sight.refused else "")
+    return Text(words, "green" if sight.seen else "bold red")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: JustifyMethod = "right" if column in {"for", "silent", "main loop"} else "left"
+        table.add_column(column, justify=justify, overflow="fold")
+    return table
 
 
 def failure(message: str) -> RenderableType:

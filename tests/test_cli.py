@@ -39,7 +39,7 @@ def view() -> ClusterView:
     table.take(NodeIdentity("n1", "a:1"), 0.0)
     table.take(Configuration((Server("n1", "a:1"), Server("n2", "b:1"))), 0.0)
     table.take(LeaderChanged("n2", "b:1"), 0.0)
-    return cluster_view(table, 75.0)
+    return cluster_view(table, 75.0, 0.0)
 
 
 def answer() -> bytes:

@@ -48,7 +48,12 @@ class Scrape:
     def __init__(self, table: Table, now: float = NOW) -> None:
         ticks = iter((1.0, 1.25))
         collector = TableCollector(
-            table, now=lambda: now, perf=lambda: next(ticks), wall=lambda: WALL, lag=lambda: 0.5
+            table,
+            now=lambda: now,
+            perf=lambda: next(ticks),
+            wall=lambda: WALL,
+            lag=lambda: 0.5,
+            store_errors=lambda: 3,
         )
         self.text = generate_latest(registry_of(collector)).decode()
         families = text_string_to_metric_families(self.text)
@@ -97,7 +102,9 @@ def test_what_is_exported_is_what_the_catalogue_says(table: Table) -> None:
 
 
 def collector(table: Table) -> TableCollector:
-    return TableCollector(table, now=lambda: NOW, perf=lambda: 0.0, wall=lambda: WALL, lag=lambda: 0.0)
+    return TableCollector(
+        table, now=lambda: NOW, perf=lambda: 0.0, wall=lambda: WALL, lag=lambda: 0.0, store_errors=lambda: 0
+    )
 
 
 def test_the_generated_page_is_what_is_checked_in() -> None:

@@ -24,7 +24,7 @@ from raft_exporter.model.evidence import (
     StatusLost,
 )
 from raft_exporter.model.histogram import BOUNDS
-from raft_exporter.model.table import Intake
+from raft_exporter.model.intake import Intake
 from raft_exporter.sources.observer import SOURCE, ObserverSource
 from tests.waiting import until
 

@@ -28,14 +28,19 @@ class Face:
         self.ready = True
         self.broken = False
         collector = TableCollector(
-            self.table, now=lambda: 1.0, perf=lambda: 0.0, wall=lambda: 0.0, lag=lambda: 0.0
+            self.table,
+            now=lambda: 1.0,
+            perf=lambda: 0.0,
+            wall=lambda: 0.0,
+            lag=lambda: 0.0,
+            store_errors=lambda: 0,
         )
         self.app = make_app(registry_of(collector), self.view, lambda: self.ready)
 
     def view(self) -> ClusterView:
         if self.broken:
             raise RuntimeError("a fault of ours")
-        return cluster_view(self.table, 3.0)
+        return cluster_view(self.table, 3.0, 0.0)
 
 
 @asynccontextmanager

@@ -54,9 +54,7 @@ class Reports:
 
     def take(self, report: Report, policy: Policy, now: float) -> None:
         """Keep a report in the place of the reporter's last one."""
-        at = now - report.age
-        sights = {row.peer: _sight(row, at, policy) for row in report.members}
-        self._held[report.reporter] = Held(report=report, at=at, sights=sights)
+        self._held[report.reporter] = hold(report, policy, now)
 
     def keep_only(self, members: Collection[str]) -> None:
         """Forget the reports of everybody who is no member."""
@@ -74,6 +72,13 @@ class Reports:
     def latest(self) -> dict[str, Held]:
         """The last report of each reporter, believed or not."""
         return dict(self._held)
+
+
+def hold(report: Report, policy: Policy, now: float) -> Held:
+    """Turn the ages of a report that came at ``now`` into times."""
+    at = now - report.age
+    sights = {row.peer: _sight(row, at, policy) for row in report.members}
+    return Held(report=report, at=at, sights=sights)
 
 
 def testimony(peer: str, credible: dict[str, Held], policy: Policy, now: float) -> Testimony:

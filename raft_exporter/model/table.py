@@ -6,11 +6,7 @@ that leaves the sidecar is a view of it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-from msgspec import Struct
 
 from raft_exporter.model.evidence import (
     Configuration,
@@ -20,7 +16,6 @@ from raft_exporter.model.evidence import (
     LeaderChanged,
     NodeIdentity,
     NodeStatus,
-    ObservationKind,
     ProbeResult,
     Report,
     Role,
@@ -29,55 +24,16 @@ from raft_exporter.model.evidence import (
     StatusLost,
     Suffrage,
 )
-from raft_exporter.model.judge import NEVER, MemberEvidence, Reason, State, Verdict
+from raft_exporter.model.intake import Intake
+from raft_exporter.model.judge import NEVER, Reason, State
 from raft_exporter.model.member import Context, Member
 from raft_exporter.model.memory import MAX_AGE, Memory, RememberedMember, restored_verdict
+from raft_exporter.model.node import Node
 from raft_exporter.model.override import Override, shown_state
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.quorum import Quorum, majority
 from raft_exporter.model.reports import Reports, latest_configuration, testimony
-
-
-class Transition(Struct, frozen=True):
-    """A member's state changed, on this evidence. ``before`` None: it joined; ``after`` None: it left."""
-
-    peer: str
-    before: Verdict | None
-    after: Verdict | None
-    evidence: MemberEvidence | None = None
-
-
-@dataclass(slots=True)
-class Node:
-    """What the node beside this sidecar said of itself; times of the observed clock in seconds."""
-
-    id: str | None = None
-    address: str = ""
-    status: NodeStatus | None = None
-    status_at: float = NEVER
-    role: Role = Role.UNKNOWN
-    leader_id: str = ""
-    leader_address: str = ""
-    introduced_at: float = NEVER
-    """When it last said who it is: at the beginning of its stream."""
-    leader_since: float = NEVER
-    leader_proved_at: float = NEVER
-    led_before: bool = False
-    leader_changes_total: int = 0
-    elections_total: int = 0
-
-
-@dataclass(slots=True)
-class Intake:
-    """How the sources fare: what was taken, dropped and rejected, and which of them are up."""
-
-    observations: Counter[ObservationKind] = field(default_factory=Counter)
-    dropped: int = 0
-    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    up: dict[str, bool | None] = field(default_factory=dict)
-    """By source whether it is connected; None: it is not insisted on, and never came."""
-    heard: bool = False
-    """Any evidence has come at all; that the node has a name is none."""
+from raft_exporter.model.transition import Transition
 
 
 class Table:
@@ -196,7 +152,8 @@ class Table:
         if not 0 <= age <= MAX_AGE or self.node.id not in {None, memory.node}:
             return False
         self._memory, self._memory_at = memory, now - age
-        self._seed(list(self.members.values()), now)
+        for member in self.members.values():
+            self._seed(member, now)
         self._set_members(now)
         return True
 
@@ -350,24 +307,12 @@ class Table:
         self._set_role(Role.UNKNOWN)
 
     def _set_role(self, role: Role) -> None:
-        if role is self.node.role:
-            return
-        if role is Role.CANDIDATE:
-            self.node.elections_total += 1
-        self.node.role = role
-        self._drop_heartbeats()
+        if self.node.set_role(role):
+            self._drop_heartbeats()
 
-    def _set_leader(self, leader_id: str, address: str, now: float) -> None:
-        node = self.node
-        node.leader_address = address
-        if leader_id == node.leader_id:
-            return
-        node.leader_id = leader_id
-        node.leader_since = now
-        self._drop_heartbeats()
-        if leader_id:
-            node.leader_changes_total += node.led_before
-            node.led_before = True
+    def _set_leader(self, leader_id: str, address: str, at: float) -> None:
+        if self.node.set_leader(leader_id, address, at):
+            self._drop_heartbeats()
 
     def _drop_heartbeats(self) -> None:
         for member in self.members.values():
@@ -412,16 +357,16 @@ class Table:
 
     def _add_member(self, server: Server, now: float, grace: float) -> None:
         member = self.members[server.id] = Member(server, now, grace)
-        self._seed([member], now)
+        self._seed(member, now)
         if grace:
             self._moved.append(Transition(peer=server.id, before=None, after=member.verdict))
 
-    def _seed(self, members: Sequence[Member], now: float) -> None:
-        remembered = {each.server.id: each for each in self._memory.members} if self._memory else {}
-        age = now - self._memory_at
-        for member in members:
-            known = remembered.get(member.server.id)
-            if known is not None and known.server.address == member.server.address:
+    def _seed(self, member: Member, now: float) -> None:
+        """Give a member what was remembered of it at the same address."""
+        remembered = self._memory.members if self._memory else ()
+        for known in remembered:
+            if known.server.id == member.server.id and known.server.address == member.server.address:
+                age = now - self._memory_at
                 member.restore(restored_verdict(known, age, now), known.contact_age, age, now)
 
     def _forget_memory(self, now: float) -> None:

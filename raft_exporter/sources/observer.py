@@ -13,7 +13,7 @@ from typing import Final
 from raft_exporter.errors import StartError, StreamError, system_reason
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, StatusLost
-from raft_exporter.model.table import Intake
+from raft_exporter.model.intake import Intake
 from raft_exporter.notation import parse_observer_listen
 from raft_exporter.sources import observer_stream as stream
 

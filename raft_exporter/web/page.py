@@ -23,6 +23,9 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}
 """
 
 
+_ISOLATED: Final = " <strong>Isolated: this node reaches no majority, so it blames nobody.</strong>"
+
+
 def page(view: ClusterView) -> str:
     """Write the page of one view."""
     node = view.node
@@ -32,7 +35,7 @@ def page(view: ClusterView) -> str:
         f"{_HEAD}<h1>{escape(node.id or 'unknown node')}</h1>"
         f"<p>{escape(node.role)} in term {index(node.term)}, "
         f"{escape(leadership(node))}. "
-        f"{online}: <strong>{may_fail}</strong>.</p>"
+        f"{online}: <strong>{may_fail}</strong>.{_ISOLATED if node.isolated else ''}</p>"
         "<table><thead><tr><th>member</th><th>state</th><th>reason</th><th>for</th><th>role</th>"
         "<th>address</th><th>silent</th><th>main loop silent</th><th>term</th><th>last log index</th></tr>"
         "</thead>"
@@ -50,9 +53,16 @@ def _row(member: MemberView) -> str:
         index(member.term),
         index(member.last_log_index),
     )
+    override = member.override
+    by = (
+        f"; override by {override.author}: {override.reason}; judged {member.judged_state}"
+        if override
+        else ""
+    )
+    reason = f"{member.reason}{', flapping' if member.flapping else ''}{by}"
     return (
         f"<tr><td>{escape(member.id)}{' (own node)' if member.own else ''}</td>"
-        f'<td class="{escape(member.state)}">{escape(member.state)}</td><td>{escape(member.reason)}</td>'
+        f'<td class="{escape(member.state)}">{escape(member.state)}</td><td>{escape(reason)}</td>'
         f'<td class="n">{duration(member.since_seconds)}</td><td>{escape(member.role)}</td>'
         f"<td>{escape(member.address)}</td>"
         + "".join(f'<td class="n">{number}</td>' for number in numbers)

@@ -18,7 +18,7 @@ def view(n2: State = State.ONLINE, reason: Reason = Reason.FRESH) -> ClusterView
     """What a sidecar says that was just started, but for the states of its members."""
     table = Table(Policy.of(1.0), [Server("n2", "127.0.0.1:2")], now=0.0)
     table.take(NodeIdentity("n1", "127.0.0.1:1"), now=0.0)
-    said = cluster_view(table, now=0.0)
+    said = cluster_view(table, now=0.0, wall=0.0)
     own, other = said.members
     own = replace(own, state=State.ONLINE, reason=Reason.FRESH)
     return replace(said, members=(own, replace(other, state=n2, reason=reason)))
