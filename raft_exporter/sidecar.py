@@ -21,6 +21,7 @@ from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.model.transition import Transition
 from raft_exporter.notation import parse_address, parse_listen_address
+from raft_exporter.per_member import PerMember
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
 from raft_exporter.view import ClusterView, cluster_view
@@ -48,8 +49,7 @@ class Sidecar:
         self._lag = 0.0
         self.table = Table(policy, _static_members(config), now=self._now())
         self._dial = {peer.id: peer.address for peer in config.peers}
-        self._probers: dict[str, tuple[RaftProber, asyncio.Task[None]]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._probers = PerMember(self._prober)
         self._identifying: asyncio.Task[None] | None = None
         self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
@@ -81,14 +81,13 @@ class Sidecar:
 
     async def stop(self) -> None:
         """Close everything: no unread answer is left at a node that answers."""
+        leaving = self._probers.stop()
         if self._identifying is not None:
             self._identifying.cancel()
-            self._leaving.add(self._identifying)
-        for peer in list(self._probers):
-            self._stop_prober(peer)
+            leaving.add(self._identifying)
         await self._observer.close()
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=_DRAIN)
+        if leaving:
+            await asyncio.wait(leaving, timeout=_DRAIN)
         if self._web is not None:
             await self._web.cleanup()
 
@@ -166,20 +165,19 @@ class Sidecar:
         return Timing.of(self.table.policy.heartbeat_timeout, probe.interval, probe.timeout)
 
     def _set_probers(self) -> None:
-        """One prober a member, at its present address, no more and no less."""
+        """One prober a member, at its present address."""
         if not self._config.probe.enabled:
             return
+        places = {peer: self._address_of(peer) for peer in self.table.members}
+        self._probers.assign(
+            {peer: place for peer, place in places.items() if place is not None and place != self._asked}
+        )
         timing = self._timing()
-        wanted = {peer: self._address_of(peer) for peer in self.table.members}
-        for peer, (prober, _) in list(self._probers.items()):
-            if wanted.get(peer) != prober.address:
-                self._stop_prober(peer)
-            else:
-                prober.timing = timing
-        for peer, address in wanted.items():
-            if address not in {None, self._asked} and peer not in self._probers:
-                prober = RaftProber(peer, address, timing, self._take, self._rng)
-                self._probers[peer] = prober, asyncio.create_task(prober.run())
+        for prober in self._probers.workers():
+            prober.timing = timing
+
+    def _prober(self, peer: str, address: tuple[str, int]) -> RaftProber:
+        return RaftProber(peer, address, self._timing(), self._take, self._rng)
 
     def _address_of(self, peer: str) -> tuple[str, int] | None:
         """Where to probe a member: where the operator says, else where its configuration says."""
@@ -187,12 +185,6 @@ class Sidecar:
             return parse_address(self._dial.get(peer, self.table.members[peer].server.address))
         except ConfigError:
             return None
-
-    def _stop_prober(self, peer: str) -> None:
-        _, task = self._probers.pop(peer)
-        task.cancel()
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
 
 
 def _static_members(config: Config) -> list[Server]:

@@ -15,7 +15,7 @@ LAYERS = (
     {"demo"},
     {"sidecar", "client", "terminal", "reporting"},
     {"web"},
-    {"chronicle", "exposition", "view", "sources", "flags", "metrics", "wording", "secret"},
+    {"chronicle", "per_member", "exposition", "view", "sources", "flags", "metrics", "wording", "secret"},
     {"config", "wire", "logs", "journal"},
     {"strict_yaml", "notation"},
     {"model", "errors"},
