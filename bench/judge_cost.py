@@ -20,6 +20,8 @@ from raft_exporter.model.evidence import (
     Outcome,
     ProbeKind,
     ProbeResult,
+    Report,
+    ReportedMember,
     Role,
     Server,
 )
@@ -35,7 +37,7 @@ _JUDGEMENTS: Final = 3_000
 
 
 def filled(size: int, now: float) -> Table:
-    """Give the table of a leader's sidecar, ``size`` members in all conditions, judged at ``now``."""
+    """Give the table of a leader's sidecar, judged at ``now``: all kinds of members, and all report."""
     servers = tuple(Server(id=f"n{i}", address=f"127.0.0.1:{7000 + i}") for i in range(size))
     cluster = Table(Policy.of(1.0), static=(), now=0.0)
     cluster.take(NodeIdentity(id="n0", address=servers[0].address, heartbeat_timeout=1.0), 0.0)
@@ -48,6 +50,9 @@ def filled(size: int, now: float) -> Table:
             for evidence in conditions[i % len(conditions)]:
                 cluster.take(evidence, now - age)
     cluster.take(_status(), now)
+    rows = tuple(ReportedMember(peer=each.id, silence=0.3, heartbeat=0.3, raft=0.4) for each in servers)
+    for server in servers[1:]:
+        cluster.take(Report(reporter=server.id, members=rows), now)
     cluster.judge(now)
     return cluster
 

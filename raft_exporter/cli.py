@@ -82,6 +82,11 @@ def main() -> None:
 @click.option(
     "--heartbeat-timeout", help="The node's HeartbeatTimeout where it can't tell it, such as 1s or 500ms."
 )
+@click.option(
+    "--sidecars", help="Where the other sidecars are: http://{host}:9641, {host} being that of the member."
+)
+@click.option("--advertise", help="Where the others reach this sidecar; they are told with the reports.")
+@click.option("--store", help="The database in which state, overrides and the journal outlive a restart.")
 @click.option("--log-level", type=click.Choice(get_args(Level)), help="The least level that is logged.")
 @click.option("--log-format", type=click.Choice(get_args(Format)), help="How log lines are written.")
 @reported

@@ -40,6 +40,17 @@ class StreamError(RaftExporterError):
         super().__init__(message)
 
 
+class ReportError(RaftExporterError):
+    """A report of another sidecar that its contract does not allow.
+
+    ``reason`` is a short fixed word, used as the label of a counter.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
 class StartError(RaftExporterError):
     """The sidecar could not start: a port in use, a socket that can't be made."""
 

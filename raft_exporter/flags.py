@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
@@ -12,9 +12,12 @@ from raft_exporter.errors import ConfigError
 from raft_exporter.notation import (
     parse_address,
     parse_duration,
+    parse_file_path,
     parse_listen_address,
     parse_observer_listen,
     parse_server_id,
+    parse_sidecar_template,
+    parse_sidecar_url,
 )
 
 _T = TypeVar("_T")
@@ -29,6 +32,9 @@ class RunFlags(TypedDict):
     listen: tuple[str, ...]
     observer: tuple[str, ...]
     heartbeat_timeout: str | None
+    sidecars: NotRequired[str | None]
+    advertise: NotRequired[str | None]
+    store: NotRequired[str | None]
     log_level: Literal["debug", "info", "warning", "error"] | None
     log_format: Literal["logfmt", "json"] | None
 
@@ -63,6 +69,15 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
         checked("--listen", text, parse_listen_address)
     for text in flags["observer"]:
         checked("--observer", text, parse_observer_listen)
+    sidecars, advertise, store = flags.get("sidecars"), flags.get("advertise"), flags.get("store")
+    reports = replace(
+        config.reports,
+        url=config.reports.url if sidecars is None else read("--sidecars", sidecars, parse_sidecar_template),
+        advertise=config.reports.advertise
+        if advertise is None
+        else read("--advertise", advertise, parse_sidecar_url),
+    )
+    checked("--store", store, parse_file_path)
     if faults:
         raise ConfigError(faults)
     merged = replace(
@@ -71,6 +86,8 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
         peers=tuple(peers) or config.peers,
         web=replace(config.web, listen=flags["listen"] or config.web.listen),
         observer=replace(config.observer, listen=flags["observer"] or config.observer.listen),
+        reports=reports,
+        store=replace(config.store, path=store or config.store.path),
         log=replace(
             config.log,
             level=flags["log_level"] or config.log.level,

@@ -20,6 +20,11 @@ ADDRESS = "an address 'host:port', with IPv6 in brackets as in '[::1]:7000'"
 LISTEN_ADDRESS = "an address to listen on: 'host:port', '[v6]:port', or ':port' for all addresses"
 OBSERVER_LISTEN = "'unix:/path/of/socket' or 'tcp:host:port' on a loopback host"
 SERVER_ID = "a server id of 1 to 256 characters, none of them a control character"
+SIDECAR_URL = "a sidecar's base URL such as 'http://10.0.0.2:9641', with nothing behind the port"
+SIDECAR_TEMPLATE = "a sidecar's base URL with {host} for the member's host, such as 'http://{host}:9641'"
+FILE_PATH = "the path of a file"
+MAX_URL = 512
+"""Characters of a sidecar's base URL."""
 
 _UNITS = {
     "d": Fraction(86_400),
@@ -33,6 +38,9 @@ _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" 
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:]*)):(?P<port>0|[1-9][0-9]{0,4})")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
+_BASE_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[^\[\]%]+\]|[^\[\]/:@?#%]+)(?::(?P<port>[0-9]{1,5}))?/?"
+)
 # sun_path of a Linux Unix socket has 108 bytes, the last of them a zero.
 _SOCKET_PATH_BYTES = 107
 
@@ -128,17 +136,60 @@ def parse_observer_listen(text: str) -> Path | tuple[str, int]:
 
 def parse_server_id(text: str) -> str:
     """Check a Raft server id and give it back as it is."""
-    if not 1 <= len(text) <= 256 or any(
-        unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text
-    ):
+    if not is_text(text, 256):
         raise _fault(SERVER_ID, text)
     return text
+
+
+def is_text(text: str, limit: int) -> bool:
+    """Whether a text has 1 to ``limit`` characters, none of them a control character."""
+    return 1 <= len(text) <= limit and not any(
+        unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text
+    )
+
+
+def parse_file_path(text: str) -> str:
+    """Check the path of a file and give it back as it is."""
+    if not is_text(text, 4096):
+        raise _fault(FILE_PATH, text)
+    return text
+
+
+def parse_sidecar_url(text: str) -> str:
+    """Read a sidecar's base URL: http or https, host, port; no user, path or query. No slash at its end."""
+    match = _BASE_URL.fullmatch(text) if len(text) <= MAX_URL else None
+    if match is None or _split(f"{match['host']}:{match['port'] or 1}") is None or match["port"] == "0":
+        raise _fault(SIDECAR_URL, text)
+    return text.removesuffix("/")
+
+
+def parse_sidecar_template(text: str) -> str:
+    """Read a base URL in which ``{host}`` stands for the host of a member. No slash at its end."""
+    before, host, after = text.partition("{host}")
+    try:
+        if not host or before not in {"http://", "https://"}:
+            raise _fault(SIDECAR_TEMPLATE, text)
+        parse_sidecar_url(f"{before}[::1]{after}")
+    except ConfigError:
+        raise _fault(SIDECAR_TEMPLATE, text) from None
+    return text.removesuffix("/")
+
+
+def host_of_url(url: str) -> str:
+    """Give the host of a URL that ``parse_sidecar_url`` took, without brackets."""
+    match = _BASE_URL.fullmatch(url)
+    return match["host"].strip("[]") if match else ""
+
+
+def same_host_key(host: str) -> str:
+    """Give equal keys for two spellings of one host (case, long and short IPv6)."""
+    return str(ipaddress.IPv6Address(host)) if ":" in host else host.lower()
 
 
 def same_address_key(text: str) -> tuple[str, int]:
     """Give equal keys for two spellings of one address (case, long and short IPv6)."""
     host, port = parse_address(text)
-    return (str(ipaddress.IPv6Address(host)) if ":" in host else host.lower(), port)
+    return (same_host_key(host), port)
 
 
 def _fault(expected: str, text: str) -> ConfigError:

@@ -6,21 +6,26 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import disable_created_metrics
 
+from raft_exporter.chronicle import Chronicle
 from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
 from raft_exporter.errors import ConfigError, StartError, system_reason
 from raft_exporter.exposition import TableCollector, registry_of
+from raft_exporter.journal import EntryKind, Journal
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
 from raft_exporter.model.observed_clock import ObservedClock
+from raft_exporter.model.override import Override
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
-from raft_exporter.model.transition import Transition
+from raft_exporter.neighbours import Neighbours
 from raft_exporter.notation import parse_address, parse_listen_address
+from raft_exporter.override_desk import OverrideDesk
 from raft_exporter.per_member import PerMember
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
@@ -28,6 +33,9 @@ from raft_exporter.view import ClusterView, cluster_view
 from raft_exporter.web.app import make_app
 
 _log = logging.getLogger(__name__)
+
+_JOURNAL: Final = 2000
+"""Entries of the journal that are held in memory for the API."""
 
 _DRAIN: Final = 0.8
 """Seconds that probes may wait for their answer when the sidecar stops."""
@@ -41,10 +49,11 @@ class Sidecar:
 
     def __init__(self, config: Config, rng: random.Random) -> None:
         loop = asyncio.get_running_loop()
-        policy = Policy.of(config.node.heartbeat_timeout)
+        policy = Policy.of(config.node.heartbeat_timeout, config.policy)
         self._config = config
         self._rng = rng
         self._real = loop.time
+        self._wall = time.time
         self._clock = ObservedClock(self._real(), limit=policy.heartbeat_timeout)
         self._lag = 0.0
         self.table = Table(policy, _static_members(config), now=self._now())
@@ -53,6 +62,9 @@ class Sidecar:
         self._identifying: asyncio.Task[None] | None = None
         self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
+        self._chronicle = Chronicle(Journal(_JOURNAL), self._wall, lambda entries: None)
+        self._desk = OverrideDesk(self.table, self._chronicle, self._wall)
+        self._neighbours = Neighbours(config, self.table, self._take, self._overridden_elsewhere, rng)
         self._web: web.AppRunner | None = None
 
     async def start(self) -> list[str]:
@@ -86,6 +98,7 @@ class Sidecar:
             self._identifying.cancel()
             leaving.add(self._identifying)
         await self._observer.close()
+        await self._neighbours.close()
         if leaving:
             await asyncio.wait(leaving, timeout=_DRAIN)
         if self._web is not None:
@@ -93,7 +106,7 @@ class Sidecar:
 
     def view(self) -> ClusterView:
         """The cluster as it is judged now."""
-        return cluster_view(self.table, self._now(), time.time())
+        return cluster_view(self.table, self._now(), self._wall())
 
     def ready(self) -> bool:
         """Whether there is evidence to judge by, or has been time enough for it."""
@@ -112,16 +125,23 @@ class Sidecar:
     def _judge(self) -> None:
         self._clock.limit = self.table.policy.heartbeat_timeout
         now = self._clock.tick(self._real())
-        for transition in self.table.judge(now):
-            _tell(transition)
+        isolated = self.table.isolated
+        self._chronicle.moved(self.table.judge(now), now)
+        if self.table.isolated is not isolated:
+            self._chronicle.happened(EntryKind.REJOINED if isolated else EntryKind.ISOLATED)
+        self._desk.turn(members_known=self.table.configuration is not None)
         self._set_probers()
+        self._neighbours.watch()
+
+    def _overridden_elsewhere(self, entries: Sequence[Override]) -> None:
+        self._desk.take(entries)
 
     async def _serve(self) -> list[str]:
         collector = TableCollector(
             self.table,
             now=self._now,
             perf=time.perf_counter,
-            wall=time.time,
+            wall=self._wall,
             lag=lambda: self._lag,
             store_errors=lambda: 0,
         )
@@ -191,24 +211,6 @@ def _static_members(config: Config) -> list[Server]:
     return [
         Server(id=peer.id, address=peer.address, suffrage=Suffrage(peer.suffrage)) for peer in config.peers
     ]
-
-
-def _tell(transition: Transition) -> None:
-    before, after = transition.before, transition.after
-    if before is None:
-        event(_log, logging.INFO, "member joined", peer=transition.peer)
-    elif after is None:
-        event(_log, logging.INFO, "member left", peer=transition.peer, state=before.state)
-    else:
-        event(
-            _log,
-            logging.INFO,
-            "member state changed",
-            peer=transition.peer,
-            before=before.state,
-            after=after.state,
-            reason=after.reason,
-        )
 
 
 def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:

@@ -22,7 +22,7 @@ import msgspec
 import yaml
 
 from raft_exporter.errors import ConfigError
-from raft_exporter.notation import format_duration, one_line, shown
+from raft_exporter.notation import one_line, shown
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
@@ -34,6 +34,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 # libyaml's parser is some twenty times as fast, and gives the same events.
 LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -118,10 +119,10 @@ def to_struct(tree: Tree, cls: type[S], path: str, faults: Faults) -> S:
     names = [field.encode_name for field in fields]
     for key in given:
         if key not in names:
-            faults.add(_join(path, key), "" if faults.full else _unknown_key(key, names))
+            faults.add(join_path(path, key), "" if faults.full else _unknown_key(key, names))
     values: dict[str, object] = {}
     for field in fields:
-        value, key_path = given.get(field.encode_name), _join(path, field.encode_name)
+        value, key_path = given.get(field.encode_name), join_path(path, field.encode_name)
         if value is not None:
             read = _value(value, field.type, key_path, faults)
             if read is not None:
@@ -132,26 +133,6 @@ def to_struct(tree: Tree, cls: type[S], path: str, faults: Faults) -> S:
         if field.required:
             values.setdefault(field.name, "")
     return cls(**values)
-
-
-def check_bounds(struct: msgspec.Struct, path: str, faults: Faults) -> None:
-    """Note every duration out of its Meta's ``ge`` and ``le``, and every list under its ``min_length``."""
-    for field in msgspec.structs.fields(struct):
-        value, key_path = getattr(struct, field.name), _join(path, field.encode_name)
-        for meta in unwrap(field.type)[1]:
-            if not isinstance(meta, msgspec.Meta):
-                continue
-            if isinstance(value, float) and meta.ge is not None and meta.le is not None:
-                if not meta.ge <= value <= meta.le:
-                    bounds = f"{format_duration(meta.ge)} to {format_duration(meta.le)}"
-                    faults.add(key_path, f"expected a duration from {bounds}, got {format_duration(value)}")
-            elif isinstance(value, tuple) and meta.min_length is not None and len(value) < meta.min_length:
-                faults.add(key_path, f"expected at least {meta.min_length} in the list, got {len(value)}")
-        for index, item in enumerate(value if isinstance(value, tuple) else ()):
-            if isinstance(item, msgspec.Struct):
-                check_bounds(item, f"{key_path}[{index}]", faults)
-        if isinstance(value, msgspec.Struct):
-            check_bounds(value, key_path, faults)
 
 
 def unwrap(hint: Any) -> tuple[Any, list[object]]:
@@ -223,9 +204,9 @@ class _Builder:
                 continue
             key, mark = event.value, event.start_mark
             again = f" in line {mark.line + 1}" if mark else ""
-            value = self._value(next(self._events), _join(path, key), depth + 1)
+            value = self._value(next(self._events), join_path(path, key), depth + 1)
             if key in items:
-                self._faults.add(_join(path, key), f"expected each key once, got it again{again}")
+                self._faults.add(join_path(path, key), f"expected each key once, got it again{again}")
             else:
                 items[key] = value
         return items
@@ -258,6 +239,8 @@ def _value(value: Tree, hint: Any, path: str, faults: Faults) -> object:
     if typing.get_origin(base) is tuple and isinstance(value, list):
         item = typing.get_args(base)[0]
         return tuple(_item(each, item, f"{path}[{index}]", faults) for index, each in enumerate(value))
+    if not notation and base in {int, float} and type(value) in {int, base}:
+        return base(value)
     if (base is bool and isinstance(value, bool)) or (
         typing.get_origin(base) is Literal and isinstance(value, str) and value in typing.get_args(base)
     ):
@@ -283,7 +266,7 @@ def _expected(base: Any, extras: list[object]) -> str:
             return extra.expected
     if typing.get_origin(base) is Literal:
         return "one of " + ", ".join(typing.get_args(base))
-    return "true or false" if base is bool else "a list"
+    return _KINDS.get(base, "a list")
 
 
 def _unknown_key(key: str, names: list[str]) -> str:
@@ -292,7 +275,8 @@ def _unknown_key(key: str, names: list[str]) -> str:
     return f"expected a known key, got {shown(key)} ({hint})"
 
 
-def _join(path: str, key: str) -> str:
+def join_path(path: str, key: str) -> str:
+    """Write the path of a key under ``path``, which is empty at the top."""
     name = key if _PLAIN_KEY.fullmatch(key) else shown(key)
     return f"{path}.{name}" if path else name
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -19,20 +20,28 @@ from raft_exporter.config import (
     ObserverConfig,
     PeerConfig,
     ProbeConfig,
+    ReportsConfig,
+    StoreConfig,
     WebConfig,
 )
 from raft_exporter.errors import ConfigError
+from raft_exporter.model.policy import Multiples
 
 WHOLE = """
 node: {id: n1, raft: "10.0.0.1:7000", heartbeat_timeout: 500ms}
 web:
   listen: [":9641", "[::1]:0"]
+  token_file: /etc/raft-exporter/token
 observer:
   listen: ["unix:/tmp/o.sock", "tcp:localhost:9642", "tcp:[::1]:9642"]
 probe: {enabled: false, interval: 250ms, timeout: 1s}
 peers:
   - {id: n2, address: "10.0.0.2:7000"}
-  - {id: no, address: "[fd00::3]:7000", suffrage: nonvoter}
+  - {id: no, address: "[fd00::3]:7000", suffrage: nonvoter, sidecar: "http://[fd00::3]:9641"}
+reports:
+  {enabled: false, url: "https://{host}:9641/", advertise: "http://10.0.0.1:9641", interval: 1s, timeout: 2s}
+policy: {suspect_after: 3, rise: 5, penalty_half_life: 1e3}
+store: {path: /var/lib/raft.db, journal_rows: 500, journal_age: 7d, evidence_rows: 600, evidence_age: 1h}
 log: {level: debug, format: json}
 """
 
@@ -61,6 +70,9 @@ def test_an_empty_file_is_the_defaults(text: str) -> None:
         observer=ObserverConfig(listen=None),
         probe=ProbeConfig(enabled=True, interval=None, timeout=None),
         peers=(),
+        reports=ReportsConfig(enabled=True, url=None, advertise=None, interval=None, timeout=None),
+        policy=Multiples(),
+        store=StoreConfig(path=None),
         log=LogConfig(level="info", format="logfmt"),
     )
 
@@ -68,12 +80,23 @@ def test_an_empty_file_is_the_defaults(text: str) -> None:
 def test_every_key_is_read(any_loader: str) -> None:
     assert config.parse(WHOLE, "f.yaml") == Config(
         node=NodeConfig(id="n1", raft="10.0.0.1:7000", heartbeat_timeout=0.5),
-        web=WebConfig(listen=(":9641", "[::1]:0")),
+        web=WebConfig(listen=(":9641", "[::1]:0"), token_file="/etc/raft-exporter/token"),
         observer=ObserverConfig(listen=("unix:/tmp/o.sock", "tcp:localhost:9642", "tcp:[::1]:9642")),
         probe=ProbeConfig(enabled=False, interval=0.25, timeout=1.0),
         peers=(
             PeerConfig("n2", "10.0.0.2:7000"),
-            PeerConfig("no", "[fd00::3]:7000", suffrage="nonvoter"),
+            PeerConfig("no", "[fd00::3]:7000", suffrage="nonvoter", sidecar="http://[fd00::3]:9641"),
+        ),
+        reports=ReportsConfig(
+            enabled=False, url="https://{host}:9641", advertise="http://10.0.0.1:9641", interval=1, timeout=2
+        ),
+        policy=Multiples(suspect_after=3.0, rise=5, penalty_half_life=1000.0),
+        store=StoreConfig(
+            path="/var/lib/raft.db",
+            journal_rows=500,
+            journal_age=7 * 86400.0,
+            evidence_rows=600,
+            evidence_age=3600.0,
         ),
         log=LogConfig(level="debug", format="json"),
     )
@@ -87,6 +110,8 @@ DURATION = "a duration such as '500ms', '1s' or '1m30s'"
 ADDRESS = "an address 'host:port', with IPv6 in brackets as in '[::1]:7000'"
 LISTEN = "an address to listen on: 'host:port', '[v6]:port', or ':port' for all addresses"
 OBSERVER = "'unix:/path/of/socket' or 'tcp:host:port' on a loopback host"
+URL = "a sidecar's base URL such as 'http://10.0.0.2:9641', with nothing behind the port"
+TEMPLATE = "a sidecar's base URL with {host} for the member's host, such as 'http://{host}:9641'"
 SERVER_ID = "a server id of 1 to 256 characters, none of them a control character"
 
 
@@ -99,7 +124,8 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
         ("prob: {}", "prob: expected a known key, got 'prob' (did you mean 'probe'?)"),
         (
             "zz: {}",
-            "zz: expected a known key, got 'zz' (known here: node, web, observer, probe, peers, log)",
+            "zz: expected a known key, got 'zz' (known here: node, web, observer, probe, peers, reports, "
+            "policy, store, log)",
         ),
         (
             "node: {heartbeat-timeout: 1s}",
@@ -141,6 +167,31 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
             "observer: {listen: ['tcp:10.0.0.1:1']}",
             f"observer.listen[0]: expected {OBSERVER}, got 'tcp:10.0.0.1:1'",
         ),
+        ("reports: {url: 'http://n1:9641'}", f"reports.url: expected {TEMPLATE}, got 'http://n1:9641'"),
+        ("reports: {advertise: 'n1:9641'}", f"reports.advertise: expected {URL}, got 'n1:9641'"),
+        (
+            "peers: [{id: a, address: 'a:1', sidecar: 'http://u@a:1'}]",
+            f"peers[0].sidecar: expected {URL}, got 'http://u@a:1'",
+        ),
+        ("policy: {rise: 1.5}", "policy.rise: expected a whole number, got 1.5"),
+        ("policy: {rise: true}", "policy.rise: expected a whole number, got true"),
+        ("policy: {rise: 0}", "policy.rise: expected a number from 1 to 100, got 0"),
+        ("policy: {dwell: .nan}", "policy.dwell: expected a number from 0 to 1000, got nan"),
+        ("policy: {dwell: '1'}", "policy.dwell: expected a number, got '1'"),
+        (
+            "policy: {penalty_half_life: 0}",
+            "policy.penalty_half_life: expected a number above 0, up to 1000000, got 0",
+        ),
+        ("policy: {gone_after: 2}", "policy.gone_after: expected more than suspect_after (2), got 2"),
+        ("policy: {alone_after: 5}", "policy.alone_after: expected at least gone_after (5.5), got 5"),
+        ("policy: {rise_span_max: 1}", "policy.rise_span_max: expected at least rise_span (3), got 1"),
+        (
+            "policy: {flapping_above: 1}",
+            "policy.flapping_above: expected more than flapping_below (1), got 1",
+        ),
+        ("store: {path: ''}", "store.path: expected the path of a file, got ''"),
+        ("store: {journal_rows: 9}", "store.journal_rows: expected a number from 100 to 100000000, got 9"),
+        ("store: {journal_age: 1s}", "store.journal_age: expected a duration from 1m to 366d, got 1s"),
         ("log: {level: loud}", "log.level: expected one of debug, info, warning, error, got 'loud'"),
         ("log: {format: 3}", "log.format: expected one of logfmt, json, got 3"),
         ("peers: {}", "peers: expected a list, got a mapping"),
@@ -437,6 +488,68 @@ def test_parse_observer_listen(text: str, expected: Path | tuple[str, int]) -> N
 def test_parse_observer_listen_refuses(text: str) -> None:
     with pytest.raises(ConfigError, match="expected 'unix:"):
         config.parse_observer_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://10.0.0.2:9641", "http://10.0.0.2:9641"),
+        ("https://n2.example/", "https://n2.example"),
+        ("http://[::1]:1", "http://[::1]:1"),
+    ],
+)
+def test_parse_sidecar_url(text: str, url: str) -> None:
+    assert notation.parse_sidecar_url(text) == url
+    assert notation.host_of_url(url) in url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "n2:9641",
+        "ftp://n2",
+        "http://",
+        "http://:1",
+        "http://n2:0",
+        "http://n2:65536",
+        "http://u:p@n2",
+        "http://n2/x",
+        "http://n2//",
+        "http://n2?x",
+        "http://n2#x",
+        "http://n2 ",
+        "http://n2\n",
+        "http://::1:2",
+        "http://[fe80::1%eth0]:1",
+        "http://[n2]:1",
+        "http://{host}:1",
+        "http://" + "a" * 600,
+    ],
+)
+def test_parse_sidecar_url_refuses(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected a sidecar's base URL such as"):
+        notation.parse_sidecar_url(text)
+
+
+@pytest.mark.parametrize("text", ["http://{host}:9641", "https://{host}"])
+def test_parse_sidecar_template(text: str) -> None:
+    assert notation.parse_sidecar_template(f"{text}/") == notation.parse_sidecar_template(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["http://n2:1", "{host}", "http://a{host}:1", "http://{host}a:1", "http://{host}/{host}"]
+)
+def test_parse_sidecar_template_refuses(text: str) -> None:
+    with pytest.raises(ConfigError, match="for the member's host"):
+        notation.parse_sidecar_template(text)
+
+
+@given(st.text(alphabet="htps:/[]{}.@1a?#%") | st.text())
+def test_any_text_is_a_sidecar_url_or_one_fault(text: str) -> None:
+    for read_text in (notation.parse_sidecar_url, notation.parse_sidecar_template):
+        with suppress(ConfigError):
+            read_text(f"http://{text}")
 
 
 def test_every_field_is_described() -> None:

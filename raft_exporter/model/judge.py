@@ -98,11 +98,11 @@ class MemberEvidence(Struct, frozen=True):
     isolated: bool = False
     """This node reaches no majority of the voters."""
     witness_at: float = NEVER
-    """The last direct success of any credible reporter."""
+    """The last direct success of any reporter that was credible when it told so."""
     witness_since: float = NEVER
     """Since when some credible reporter has heard it without a gap."""
     witness_main_loop_at: float = NEVER
-    """The last native probe of it that any credible reporter had answered."""
+    """The last native probe of it that any such reporter had answered."""
     silent_reporters: int = 0
     """Credible reporters, the member's own sidecar apart, that hear nothing of it either."""
     reporters_needed: int = 1
@@ -126,6 +126,17 @@ class Verdict(Struct, frozen=True):
     restored: bool = False
     """Remembered from before a restart, and neither confirmed nor contradicted yet."""
 
+    def withdrawn(self, now: float) -> Verdict:
+        """Give the verdict that claims nothing, from ``now`` on; the flap penalty stays."""
+        return Verdict(
+            state=State.UNKNOWN,
+            reason=Reason.NO_EVIDENCE,
+            since=now,
+            penalty=self.penalty,
+            penalty_at=self.penalty_at,
+            flapping=self.flapping,
+        )
+
     def penalty_now(self, policy: Policy, now: float) -> float:
         """Give the flap penalty as it has decayed until ``now``."""
         if not self.penalty:
@@ -140,14 +151,7 @@ def judge(evidence: MemberEvidence, policy: Policy, previous: Verdict, now: floa
     back, or from offline to anything milder and back, are at least ``policy.dwell`` apart.
     """
     if previous.restored and _contradicted(evidence, policy, now):
-        previous = Verdict(
-            state=State.UNKNOWN,
-            reason=Reason.NO_EVIDENCE,
-            since=previous.since,
-            penalty=previous.penalty,
-            penalty_at=previous.penalty_at,
-            flapping=previous.flapping,
-        )
+        previous = previous.withdrawn(now)
     penalty = previous.penalty_now(policy, now)
     state, reason = _natural(evidence, policy, previous, now, penalty)
     restored = previous.restored and (state, reason) == (previous.state, previous.reason)
@@ -192,8 +196,8 @@ def _natural(
         span = policy.rise_span_at(penalty)
         return _heard_by_others(e, policy, previous, now, host_alone=host_alone, rise_span=span)
     if host_alone:
-        silence = now - max(success_at, e.armed_at)
-        gone = previous.state is State.OFFLINE or silence >= policy.stall_after
+        silent = _silence_for_all(e, now) >= policy.stall_after
+        gone = previous.state is State.OFFLINE or silent
         return State.OFFLINE if gone else State.STALLED, Reason.PROCESS_SILENT
     return _silent(e, policy, previous, now)
 
@@ -212,7 +216,14 @@ def _hard_evidence(
         return State.OFFLINE, Reason.PROCESS_GONE
     if not e.refusals or not (e.path_proven or now - heard_at >= policy.suspect_after):
         return None
-    if e.refusals >= policy.refusals and e.last_refusal_at - e.first_refusal_at >= policy.refusal_span:
+    confirmed = (
+        e.refusals >= policy.refusals and e.last_refusal_at - e.first_refusal_at >= policy.refusal_span
+    )
+    stale = now - max(e.last_refusal_at, heard_at, e.main_loop_at) >= policy.suspect_after
+    # A port that was closed long ago proves nothing where it was not confirmed, or is heard since.
+    if stale and (not confirmed or e.witness_at > e.last_refusal_at):
+        return None
+    if confirmed:
         return State.OFFLINE, Reason.REFUSED
     return _still_offline(previous) or (State.SUSPECT, Reason.REFUSED)
 
@@ -241,7 +252,9 @@ def _heard_by_others(
     if offline and now - e.witness_since < rise_span:
         return offline  # back for a moment: not often and long enough to be believed
     if host_alone and now - e.witness_main_loop_at >= policy.suspect_after:
-        return _stuck(e)
+        # A snapshot explains it, but whoever went offline has to rise first.
+        rises = previous.down and e.installing_snapshot and now - e.witness_since < rise_span
+        return (State.STALLED, Reason.RECOVERING) if rises else _stuck(e)
     state, reason = _doubt(e, policy, now)
     if state is State.SUSPECT and _silence(e, now) >= policy.gone_after:
         return State.ASYMMETRIC, Reason.HEARD_BY_OTHERS
@@ -250,9 +263,8 @@ def _heard_by_others(
 
 def _silent(e: MemberEvidence, policy: Policy, previous: Verdict, now: float) -> tuple[State, Reason]:
     """Nobody hears it. The clock runs from whoever heard it last; asking it must have failed too."""
-    silence = min(_silence(e, now), now - e.witness_at)
     asked = e.unanswered + e.bad_answers >= policy.probe_failures
-    if asked and silence >= policy.silent_after(e.silent_reporters, e.reporters_needed):
+    if asked and _silence_for_all(e, now) >= policy.silent_after(e.silent_reporters, e.reporters_needed):
         return State.OFFLINE, Reason.SILENT_FOR_ALL
     return _still_offline(previous) or _doubt(e, policy, now)
 
@@ -270,6 +282,10 @@ def _doubt(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason
 
 def _silence(e: MemberEvidence, now: float) -> float:
     return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.armed_at)
+
+
+def _silence_for_all(e: MemberEvidence, now: float) -> float:
+    return min(_silence(e, now), now - e.witness_at)
 
 
 def _still_offline(previous: Verdict) -> tuple[State, Reason] | None:
@@ -298,7 +314,8 @@ _RANK: Final = {
 
 def _dwells(previous: Verdict, state: State, policy: Policy, now: float) -> bool:
     """Whether the state before this one has not stood long enough for a change in the other direction."""
-    if previous.state is State.UNKNOWN or state is State.UNKNOWN:
+    if State.UNKNOWN in {previous.state, state} or state is previous.state:
         return False
-    turns = previous.state is State.ONLINE or _RANK[state] < _RANK[previous.state]
+    falls_again = previous.down and state is State.OFFLINE
+    turns = falls_again or previous.state is State.ONLINE or _RANK[state] < _RANK[previous.state]
     return turns and now - previous.since < policy.dwell

@@ -74,7 +74,12 @@ class Member:
         self.reset(now)
 
     def reset(self, now: float) -> None:
-        """Forget all evidence, as after a change of address; counters, contact and verdict stay."""
+        """Forget all evidence, as after a change of address; counters, contact and verdict stay.
+
+        But a verdict from before a restart was of the old address.
+        """
+        if self.verdict.restored:
+            self.verdict = self.verdict.withdrawn(now)
         self.term: int | None = None
         self.last_log_index: int | None = None
         self._armed_at = now
@@ -93,6 +98,7 @@ class Member:
         self._run_last_at = NEVER
         self._witness_at = NEVER
         self._witness_since = NEVER
+        self._witness_main_loop_at = NEVER
         self._forget_refusals()
 
     def restore(self, verdict: Verdict, contact_age: float | None, age: float, now: float) -> None:
@@ -162,6 +168,7 @@ class Member:
             if context.witness_at - self._witness_at >= policy.suspect_after:
                 self._witness_since = context.witness_at
             self._witness_at = context.witness_at
+        self._witness_main_loop_at = max(self._witness_main_loop_at, context.witness_main_loop_at)
         verdict = judge(self.evidence(context), policy, self.verdict, now)
         if verdict.state is not self.verdict.state:
             self.transitions[verdict.state] += 1
@@ -189,24 +196,33 @@ class Member:
             run_first_at=self._run_first_at,
             run_last_at=self._run_last_at,
             isolated=context.isolated,
-            witness_at=context.witness_at,
+            witness_at=self._witness_at,
             witness_since=self._witness_since,
-            witness_main_loop_at=context.witness_main_loop_at,
+            witness_main_loop_at=self._witness_main_loop_at,
             silent_reporters=context.silent_reporters,
             reporters_needed=context.reporters_needed,
             gone_at=context.gone_at,
         )
 
-    def reported(self, now: float, *, heartbeats_speak: bool) -> ReportedMember:
-        """Give the direct evidence for the other sidecars, as ages."""
-        heard_at = max(self._heartbeat_at if heartbeats_speak else NEVER, self._status_at)
+    def reported(self, policy: Policy, now: float, *, heartbeats_speak: bool) -> ReportedMember | None:
+        """Give the direct evidence for the other sidecars, as ages.
+
+        None where there is none: what nobody asked, or could not for a fault of our own, confirms no silence.
+        Refusals by a probe that may go astray are not told, as the judge does not believe them either.
+        """
+        heartbeat_at = self._heartbeat_at if heartbeats_speak else NEVER
+        heard_at = max(heartbeat_at, self._status_at)
         success_at = max(heard_at, self._main_loop_at)
+        asked = self._unanswered or self._bad_answers or self._refusals or heartbeat_at > NEVER
+        if not asked and now - success_at >= policy.suspect_after:
+            return None
+        believed = self._path_proven or now - heard_at >= policy.suspect_after
         return ReportedMember(
             peer=self.server.id,
             silence=max(now - max(success_at, self._armed_at), 0.0),
             heartbeat=_age(heard_at, now),
             raft=_age(self._main_loop_at, now),
-            refusals=self._refusals,
+            refusals=self._refusals if believed else 0,
             refused_for=self._last_refusal_at - self._first_refusal_at if self._refusals else 0.0,
         )
 
@@ -215,6 +231,10 @@ class Member:
         asked = self._failures > 0 or (heartbeats_speak and self._heartbeat_at > NEVER)
         silent = now - max(self.contact_at, self._armed_at) >= policy.suspect_after
         return asked and silent and now - self._host_at >= policy.host_fresh
+
+    def contact_age(self, now: float) -> float | None:
+        """Seconds since the last direct success, one before a restart of this sidecar too; None: never."""
+        return _age(max(self.contact_at, self.restored_contact_at), now)
 
     def sidecar_silence(self, now: float) -> float | None:
         """Seconds since its sidecar last gave its report; None: it never did."""

@@ -31,6 +31,10 @@ class Memory(Struct, frozen=True):
     node: str | None
     members: tuple[RememberedMember, ...]
 
+    def without(self, peer: str) -> Memory:
+        """Give it without a member that left: whoever comes back later under its id starts anew."""
+        return Memory(node=self.node, members=tuple(each for each in self.members if each.server.id != peer))
+
 
 def restored_verdict(member: RememberedMember, age: float, now: float) -> Verdict:
     """Give what a remembered verdict is worth ``age`` seconds later.

@@ -14,15 +14,12 @@ from raft_exporter.model.policy import Policy
 class Sight(Struct, frozen=True):
     """What one sidecar last knew of one member; times of the observed clock in seconds."""
 
-    heard_at: float
+    success_at: float
+    """The last direct success of either kind."""
     main_loop_at: float
     silent_since: float
+    """That, or since when it has been listened to in vain."""
     refused: bool
-
-    @property
-    def success_at(self) -> float:
-        """The last direct success of either kind."""
-        return max(self.heard_at, self.main_loop_at)
 
 
 class Testimony(Struct, frozen=True):
@@ -61,6 +58,11 @@ class Reports:
         for reporter in [each for each in self._held if each not in members]:
             del self._held[reporter]
 
+    def forget(self, peer: str) -> None:
+        """Forget what was said of a member, as after a change of its address."""
+        for held in self._held.values():
+            held.sights.pop(peer, None)
+
     def credible(self, policy: Policy, now: float) -> dict[str, Held]:
         """The reports that may be believed at ``now``, by reporter."""
         return {
@@ -88,15 +90,17 @@ def testimony(peer: str, credible: dict[str, Held], policy: Policy, now: float) 
     own node confirms no silence of the host.
     """
     witness_at = witness_main_loop_at = gone_at = NEVER
-    silent = 0
+    silent, stale_at = 0, now - policy.suspect_after
     for reporter, held in credible.items():
         sight = held.sights.get(peer)
         if sight is None:
             continue
-        witness_at = max(witness_at, sight.success_at)
-        witness_main_loop_at = max(witness_main_loop_at, sight.main_loop_at)
+        if sight.success_at > witness_at:  # noqa: PLR1730 - the hottest loop: a call to max() doubles it
+            witness_at = sight.success_at
+        if sight.main_loop_at > witness_main_loop_at:  # noqa: PLR1730
+            witness_main_loop_at = sight.main_loop_at
         if reporter != peer:
-            silent += now - max(sight.silent_since, sight.success_at) >= policy.suspect_after
+            silent += sight.silent_since <= stale_at
         elif sight.refused:
             gone_at = held.at
     own = credible.get(peer)
@@ -119,9 +123,12 @@ def latest_configuration(known: Configuration | None, told: Configuration | None
 
 
 def _sight(row: ReportedMember, at: float, policy: Policy) -> Sight:
+    heard_at = NEVER if row.heartbeat is None else at - row.heartbeat
+    main_loop_at = NEVER if row.raft is None else at - row.raft
+    success_at = max(heard_at, main_loop_at)
     return Sight(
-        heard_at=NEVER if row.heartbeat is None else at - row.heartbeat,
-        main_loop_at=NEVER if row.raft is None else at - row.raft,
-        silent_since=at - row.silence,
+        success_at=success_at,
+        main_loop_at=main_loop_at,
+        silent_since=max(at - row.silence, success_at),
         refused=row.refusals >= policy.refusals and row.refused_for >= policy.refusal_span,
     )

@@ -116,9 +116,10 @@ class Table:
         if self.node.id is None:
             return None
         speaks = self.node_up(now)
+        rows = [each.reported(self.policy, now, heartbeats_speak=speaks) for each in self.members.values()]
         return Report(
             reporter=self.node.id,
-            members=tuple(each.reported(now, heartbeats_speak=speaks) for each in self.members.values()),
+            members=tuple(row for row in rows if row is not None),
             isolated=self.isolated,
             installing_snapshot=self._installing_snapshot(now),
             configuration=self.configuration,
@@ -134,7 +135,7 @@ class Table:
                     state=member.verdict.state,
                     reason=member.verdict.reason,
                     state_for=max(now - member.verdict.since, 0.0),
-                    contact_age=now - member.contact_at if member.contact_at > NEVER else None,
+                    contact_age=member.contact_age(now),
                     penalty=member.verdict.penalty_now(self.policy, now),
                     flapping=member.verdict.flapping,
                 )
@@ -332,8 +333,8 @@ class Table:
         if not configuration.servers:
             return  # a node that was never bootstrapped knows no cluster yet
         known = self.configuration
-        if known is not None and None not in {known.index, configuration.index}:
-            configuration = latest_configuration(known, configuration) or configuration
+        if known is not None and latest_configuration(configuration, known) is known:
+            return  # another node told a later one
         if known is None or configuration.servers != known.servers:
             self._drop_heartbeats()
         self.configuration = configuration
@@ -344,6 +345,7 @@ class Table:
         wanted = {server.id: server for server in servers}
         for peer in [peer for peer in self.members if peer not in wanted]:
             member = self.members.pop(peer)
+            self._memory = self._memory and self._memory.without(peer)
             self._moved.append(Transition(peer=peer, before=member.verdict, after=None))
         for peer, server in wanted.items():
             known = self.members.get(peer)
@@ -352,6 +354,7 @@ class Table:
                 continue
             if known.server.address != server.address:
                 known.reset(now)
+                self.reports.forget(peer)
             known.server = server
         self.reports.keep_only(self.members)
 
@@ -363,10 +366,10 @@ class Table:
 
     def _seed(self, member: Member, now: float) -> None:
         """Give a member what was remembered of it at the same address."""
-        remembered = self._memory.members if self._memory else ()
+        age = now - self._memory_at
+        remembered = self._memory.members if self._memory and age <= MAX_AGE else ()
         for known in remembered:
             if known.server.id == member.server.id and known.server.address == member.server.address:
-                age = now - self._memory_at
                 member.restore(restored_verdict(known, age, now), known.contact_age, age, now)
 
     def _forget_memory(self, now: float) -> None:

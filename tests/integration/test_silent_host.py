@@ -98,15 +98,16 @@ def until_why(sidecar: SidecarProcess, state: str, why: str) -> None:
     until(f"n1 {state}, {why}", told, PATIENCE)
 
 
-def test_a_silent_host_is_suspect_and_neither_stalled_nor_offline(
+def test_whoever_hears_nobody_blames_nobody(
     far: FarHost, sidecar: SidecarProcess
 ) -> None:
     far.link("down")
-    until_why(sidecar, "suspect", "silent")
+    until_why(sidecar, "unknown", "isolated")
     until_probed({"n0": sidecar}, ["n1"], 30)
     accused = scrape(sidecar).accusations(["n1"])
     assert (accused["n1", "stalled"], accused["n1", "offline"]) == (0, 0)
-    assert scrape(sidecar).states == {"n1": "suspect"}
+    assert scrape(sidecar).states == {"n1": "unknown"}
+    assert scrape(sidecar).value("raft_node_isolated") == 1
     far.link("up")
     until_state({"n0": sidecar}, "n1", "online")
 
@@ -117,7 +118,7 @@ def test_a_process_that_froze_is_stalled_until_its_host_goes_silent_too(
     far.node.freeze()
     until_why(sidecar, "stalled", "process_silent")
     far.link("down")
-    until_why(sidecar, "suspect", "silent")
+    until_why(sidecar, "unknown", "isolated")
     far.link("up")
     far.node.thaw()
     until_state({"n0": sidecar}, "n1", "online")

@@ -1,0 +1,290 @@
+"""The other sidecars' reports, one fetcher a member: what they say, and that their host lives.
+
+The report proves the host of a member, never its Raft process. An answer that is no report of this member
+is refused and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+from msgspec import Struct
+from msgspec.structs import replace
+
+from raft_exporter.errors import ReportError
+from raft_exporter.logs import event
+from raft_exporter.model.evidence import Outcome, ProbeKind, ProbeResult, Report
+from raft_exporter.report import MAX_BODY, Message, decode
+from raft_exporter.sources.connection import outcome_of
+from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
+
+_log = logging.getLogger(__name__)
+
+PATH: Final = "/api/v1/report"
+
+REJECTIONS: Final = (
+    "status",
+    "content_type",
+    "too_large",
+    "malformed",
+    "version",
+    "wrong_node",
+    "broken",
+    "tls",
+    "override",
+    "url",
+)
+"""Why an answer was refused (``broken``: no whole HTTP answer), or one override or URL in it was."""
+
+_JITTER: Final = 0.2
+"""Intervals vary by a fifth, so that the requests of many sidecars do not fall into step."""
+_LOGGED_AFTER: Final = 3
+"""Failures in a row that are worth a line; a lost packet is none."""
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_JSON: Final = "application/json"
+
+
+class FetchTiming(Struct, frozen=True):
+    """When to ask for a report, in seconds."""
+
+    interval: float
+    """From the start of one request to the start of the next, before jitter."""
+    timeout: float
+    """A report that takes longer is given up."""
+
+    @classmethod
+    def of(cls, heartbeat_timeout: float, interval: float | None, timeout: float | None) -> FetchTiming:
+        """Give the timing for H seconds: every H/2, within H or half a second.
+
+        A report is believed for 2 H. At H/2 (0.6 H with jitter) the next but one is there within that even
+        if one takes all of its H in vain; at H it would not be, and every lost report would blind the judge.
+        Half a second at least for the answer, because a lost packet costs TCP 200 ms and more.
+        """
+        longest = max(heartbeat_timeout, 0.5)
+        return cls(
+            interval=min(interval or heartbeat_timeout / 2, heartbeat_timeout / (1 + _JITTER)),
+            timeout=min(timeout or longest, longest),
+        )
+
+
+class _NoReportError(Exception):
+    """``reason`` is the word under which a bad answer is counted; None: nothing answered."""
+
+    def __init__(self, outcome: Outcome, reason: str | None = None, detail: object = "") -> None:
+        self.outcome = outcome
+        self.reason = reason
+        self.detail = detail
+        super().__init__(reason)
+
+
+class Told(Struct, frozen=True):
+    """Where a fetcher takes what it learns.
+
+    ``evidence`` takes probe results and reports, ``message`` what else a report says (its overrides), and
+    ``rejected`` the word for each thing that was refused, one of :data:`REJECTIONS`.
+    """
+
+    evidence: Callable[[ProbeResult | Report], None]
+    message: Callable[[Message], None]
+    rejected: Callable[[str], None]
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Make the session that all fetchers share: no proxy, no cookies, and nothing is unpacked."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+class ReportFetcher:
+    """Asks the sidecar of one member for its report, for ever; one outstanding request.
+
+    ``peer`` is the member's server id; a report in another id's name is a bad answer.
+    """
+
+    def __init__(
+        self,
+        peer: str,
+        place: SidecarPlace,
+        timing: FetchTiming,
+        *,
+        session: aiohttp.ClientSession,
+        urls: SidecarUrls,
+        told: Told,
+        rng: random.Random,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.peer = peer
+        self.place = place
+        self._timing = timing
+        self._retimed = asyncio.Event()
+        self._session = session
+        self._urls = urls
+        self._told = told
+        self._rng = rng
+        self._wall = wall
+        self._proved = False
+        """The member's own report came from this place: whatever it answers comes from the member's host."""
+        self._failures = 0
+        self._fault = ""
+        self._logged: bool | None = None
+        """Whether the last line said that reports come."""
+
+    @property
+    def timing(self) -> FetchTiming:
+        """When it asks; another timing ends the present rest."""
+        return self._timing
+
+    @timing.setter
+    def timing(self, timing: FetchTiming) -> None:
+        if timing != self._timing:
+            self._timing = timing
+            self._retimed.set()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._ask()
+            except Exception as error:
+                # Whatever it is, it is a fault of ours and never the member's.
+                if repr(error) != self._fault:
+                    self._fault = repr(error)
+                    event(_log, logging.ERROR, "fetching a report failed", peer=self.peer, error=self._fault)
+            await self._rest(began)
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            body = await self._fetch()
+            took = loop.time() - began
+            message = self._read(body)
+        except _NoReportError as error:
+            self._failed(error)
+            return
+        self._proved = True
+        self._urls.succeeded(self.peer, self.place.url)
+        self._tell(Outcome.OK, round_trip=took, host_age=0.0)
+        for reason in message.refused:
+            self._told.rejected(reason)
+        # The report may have been made at any moment of the way: the earliest one flatters nobody.
+        self._told.evidence(replace(message.report, age=took))
+        self._told.message(message)
+        self._failures = 0
+        if self._logged is not True:
+            self._logged = True
+            event(_log, logging.INFO, "reports come", peer=self.peer, url=self.place.url)
+
+    async def _fetch(self) -> bytes:
+        try:
+            async with self._session.get(
+                self.place.url + PATH,
+                headers=_HEADERS,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self.timing.timeout),
+            ) as response:
+                if response.status != 200:
+                    raise _NoReportError(Outcome.BAD_ANSWER, "status", response.status)
+                if response.content_type != _JSON:
+                    raise _NoReportError(Outcome.BAD_ANSWER, "content_type", response.content_type)
+                return await _read_bounded(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _no_report(error) from error
+
+    def _read(self, body: bytes) -> Message:
+        try:
+            message = decode(body, self._wall())
+        except ReportError as error:
+            raise _NoReportError(Outcome.BAD_ANSWER, error.reason, error) from error
+        reporter = message.report.reporter
+        if reporter != self.peer:
+            raise _NoReportError(Outcome.BAD_ANSWER, "wrong_node", f"the report of {reporter}")
+        return message
+
+    def _failed(self, error: _NoReportError) -> None:
+        if error.reason == "wrong_node":
+            self._proved = False
+            self._urls.belongs_to_another(self.peer, self.place.url)
+        else:
+            self._urls.failed(self.peer, self.place.url)
+        answered = error.outcome in {Outcome.REFUSED, Outcome.BAD_ANSWER}
+        known = self.place.on_host or self._proved
+        self._tell(error.outcome, host_age=0.0 if answered and known else None)
+        if error.reason is not None:
+            self._told.rejected(error.reason)
+        self._failures += 1
+        expected = self._logged or (self._logged is None and not self.place.told)
+        if self._failures == _LOGGED_AFTER and expected:
+            self._logged = False
+            event(
+                _log,
+                logging.WARNING,
+                "no reports come",
+                peer=self.peer,
+                url=self.place.url,
+                outcome=error.outcome,
+                reason=error.reason,
+                detail=error.detail,
+            )
+
+    async def _rest(self, began: float) -> None:
+        """Wait for the next turn, an interval after this one ``began``; another timing ends it early."""
+        delay = self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+        due = max(began + delay, asyncio.get_running_loop().time() + delay / 5)
+        self._retimed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await self._retimed.wait()
+
+    def _tell(
+        self, outcome: Outcome, *, round_trip: float | None = None, host_age: float | None = None
+    ) -> None:
+        self._told.evidence(
+            ProbeResult(
+                peer=self.peer,
+                kind=ProbeKind.SIDECAR,
+                outcome=outcome,
+                round_trip=round_trip,
+                host_age=host_age,
+            )
+        )
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_chunked(64 * 1024):
+        body += piece
+        if len(body) > MAX_BODY:
+            raise _NoReportError(Outcome.BAD_ANSWER, "too_large", f"more than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _no_report(error: Exception) -> _NoReportError:
+    """Class what went wrong with a request; whatever may be our own fault accuses nobody."""
+    match error:
+        case TimeoutError():
+            return _NoReportError(Outcome.TIMEOUT)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return _NoReportError(Outcome.LOCAL_ERROR, detail=error)
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return _NoReportError(Outcome.BAD_ANSWER, "tls", error)
+        case aiohttp.ClientConnectorError():
+            return _NoReportError(outcome_of(error.os_error), detail=error.os_error)
+        case OSError() if error.errno not in {None, errno.ECONNRESET, errno.EPIPE}:
+            return _NoReportError(outcome_of(error), detail=error)
+        case _:  # the connection was closed too early, or what came is no HTTP
+            return _NoReportError(Outcome.BAD_ANSWER, "broken", error)

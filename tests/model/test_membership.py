@@ -1,0 +1,103 @@
+"""Who is a member: joins, leaves, addresses."""
+
+from __future__ import annotations
+
+from raft_exporter.model.evidence import (
+    Configuration,
+    NodeIdentity,
+    ProbeKind,
+    Server,
+    Suffrage,
+)
+from raft_exporter.model.judge import NEVER, Reason, State, Verdict
+from raft_exporter.model.policy import Policy
+from raft_exporter.model.table import Table
+from tests.model.story import (
+    N1,
+    N2,
+    N3,
+    Story,
+    probe,
+    refused,
+)
+
+
+def test_members_come_from_the_operator_until_the_node_tells_its_configuration() -> None:
+    table = Table(Policy.of(1.0), (N2, N3), 0.0)
+    assert set(table.members) == {"n2", "n3"}
+    table.take(NodeIdentity(id="n1", address=N1.address), 0.0)
+    assert set(table.members) == {"n1", "n2", "n3"}
+    table.take(Configuration(servers=(N1, N2)), 1.0)
+    assert set(table.members) == {"n1", "n2"}
+
+
+def test_own_node_counts_even_where_its_address_is_not_known() -> None:
+    table = Table(Policy.of(1.0), (N2, N3), 0.0)
+    table.take(NodeIdentity(id="n1", address=""), 0.0)
+    quorum = table.quorum(2.0)
+    assert quorum is not None
+    assert quorum.voters == 3
+
+
+def test_own_node_may_stand_in_the_operators_list() -> None:
+    table = Table(Policy.of(1.0), (N1, N2), 0.0)
+    table.take(NodeIdentity(id="n1", address="10.9.9.9:1"), 0.0)
+    assert table.members["n1"].server.address == N1.address
+
+
+def test_empty_configuration_of_a_node_never_bootstrapped_says_nothing() -> None:
+    story = Story()
+    story.tell(Configuration(servers=()), at=1.0)
+    assert set(story.table.members) == {"n1", "n2", "n3"}
+
+
+def test_a_member_that_left_is_gone_and_told_once() -> None:
+    story = Story()
+    story.judge(at=0.5)
+    story.tell(Configuration(servers=(N1, N2)), at=1.0)
+    left = [change for change in story.table.judge(1.1) if change.after is None]
+    assert [change.peer for change in left] == ["n3"]
+    assert not [change for change in story.table.judge(1.2) if change.after is None]
+    assert set(story.table.members) == {"n1", "n2"}
+
+
+def test_a_member_that_joins_late_has_grace_and_the_first_ones_have_none() -> None:
+    story = Story(N1, N2)
+    story.tell(Configuration(servers=(N1, N2, N3)), at=1.0)
+    for step in range(10):
+        story.tell(refused("n2"), refused("n3"), at=2.0 + step * 0.3)
+    states = story.judge()
+    assert (states["n2"], states["n3"]) == ("offline", "unknown")
+    assert story.reason("n3") is Reason.JOINED
+    assert story.judge(at=16.5)["n3"] == "offline"
+
+
+def test_a_new_address_resets_the_evidence_and_keeps_the_counts() -> None:
+    story = Story()
+    story.tell(probe("n2"), at=1.0)
+    story.judge()
+    moved = Server(id="n2", address="10.0.0.99:7000", suffrage=Suffrage.NONVOTER)
+    story.tell(Configuration(servers=(N1, moved, N3)), at=1.1)
+    member = story.table.members["n2"]
+    assert member.server == moved
+    assert member.evidence().main_loop_at == NEVER
+    assert member.probes[ProbeKind.RAFT].total == 1
+    assert story.judge()["n2"] == "unknown"
+
+
+def test_the_heartbeat_timeout_that_the_node_tells_is_the_unit_of_the_policy() -> None:
+    story = Story(h=5.0)
+    assert story.table.policy == Policy.of(5.0)
+    story.tell(NodeIdentity(id="n1", address=N1.address, heartbeat_timeout=None))
+    assert story.table.policy == Policy.of(5.0)
+
+
+def test_transitions_are_given_once_and_counted() -> None:
+    story = Story()
+    story.tell(probe("n2"), at=1.0)
+    changes = story.table.judge(1.0)
+    told = [(each.peer, each.before, each.after) for each in changes]
+    unknown = Verdict(state=State.UNKNOWN, reason=Reason.NO_EVIDENCE, since=0.0)
+    assert told == [("n2", unknown, Verdict(state=State.ONLINE, reason=Reason.FRESH, since=1.0))]
+    assert story.table.judge(1.1) == []
+    assert story.table.members["n2"].transitions == {State.ONLINE: 1}
