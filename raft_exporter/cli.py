@@ -83,7 +83,10 @@ def main() -> None:
     "--heartbeat-timeout", help="The node's HeartbeatTimeout where it can't tell it, such as 1s or 500ms."
 )
 @click.option(
-    "--sidecars", help="Where the other sidecars are: http://{host}:9641, {host} being that of the member."
+    "--sidecars",
+    multiple=True,
+    help="Where the other sidecars are: http://{host}:9641, {host} being that of the member, or ID=URL. "
+    "Repeatable.",
 )
 @click.option("--advertise", help="Where the others reach this sidecar; they are told with the reports.")
 @click.option("--store", help="The database in which state, overrides and the journal outlive a restart.")

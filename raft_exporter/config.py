@@ -19,6 +19,8 @@ from raft_exporter.notation import (
     parse_listen_address,
     parse_observer_listen,
     parse_server_id,
+    parse_sidecar_template,
+    parse_sidecar_url,
     same_address_key,
     shown,
 )
@@ -31,6 +33,7 @@ from raft_exporter.schema import (
     PeerConfig,
     ProbeConfig,
     ReportsConfig,
+    SidecarConfig,
     StoreConfig,
     WebConfig,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "PeerConfig",
     "ProbeConfig",
     "ReportsConfig",
+    "SidecarConfig",
     "StoreConfig",
     "WebConfig",
     "check",
@@ -57,6 +61,7 @@ __all__ = [
     "parse_observer_listen",
     "parse_peer",
     "parse_server_id",
+    "parse_sidecar",
 ]
 
 _PEER_FLAG = "ID=HOST:PORT, with ',nonvoter' behind it for a member that has no vote"
@@ -113,6 +118,16 @@ def parse_peer(text: str) -> PeerConfig:
     return PeerConfig(parse_server_id(peer_id), address, "nonvoter" if suffrage == "nonvoter" else "voter")
 
 
+def parse_sidecar(text: str) -> str | SidecarConfig:
+    """Read a ``--sidecars`` flag: a template with ``{host}``, or ``n2=http://10.0.0.2:9641``."""
+    if "{host}" in text:
+        return parse_sidecar_template(text)
+    peer_id, equals, url = text.partition("=")
+    if not equals:
+        raise ConfigError([f"expected a URL with {{host}} in it, or ID=URL, got {shown(text)}"])
+    return SidecarConfig(parse_server_id(peer_id), parse_sidecar_url(url))
+
+
 def _check(config: Config, faults: Faults) -> None:
     check_bounds(config, "", faults)
     ids: dict[str, str] = {}
@@ -135,6 +150,12 @@ def _check(config: Config, faults: Faults) -> None:
                 faults.add(path, f"expected another address than {first}, got {shown(peer.address)} again")
     _check_listen(config.web.listen, "web.listen", faults)
     _check_listen(config.observer.listen or (), "observer.listen", faults)
+    told: dict[str, str] = {}
+    for index, sidecar in enumerate(config.reports.sidecars):
+        path = f"reports.sidecars[{index}].id"
+        first = told.setdefault(sidecar.id, path) if sidecar.id else path
+        if first != path:
+            faults.add(path, f"expected another id than {first}, got {shown(sidecar.id)} again")
     _check_policy(config.policy, faults)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NotRequired, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
-from raft_exporter.config import Config, check, parse_peer
+from raft_exporter.config import Config, SidecarConfig, check, parse_peer, parse_sidecar
 from raft_exporter.errors import ConfigError
 from raft_exporter.notation import (
     parse_address,
@@ -16,7 +16,6 @@ from raft_exporter.notation import (
     parse_listen_address,
     parse_observer_listen,
     parse_server_id,
-    parse_sidecar_template,
     parse_sidecar_url,
 )
 
@@ -32,9 +31,9 @@ class RunFlags(TypedDict):
     listen: tuple[str, ...]
     observer: tuple[str, ...]
     heartbeat_timeout: str | None
-    sidecars: NotRequired[str | None]
-    advertise: NotRequired[str | None]
-    store: NotRequired[str | None]
+    sidecars: tuple[str, ...]
+    advertise: str | None
+    store: str | None
     log_level: Literal["debug", "info", "warning", "error"] | None
     log_format: Literal["logfmt", "json"] | None
 
@@ -69,14 +68,21 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
         checked("--listen", text, parse_listen_address)
     for text in flags["observer"]:
         checked("--observer", text, parse_observer_listen)
-    sidecars, advertise, store = flags.get("sidecars"), flags.get("advertise"), flags.get("store")
+    sidecars = [read("--sidecars", text, parse_sidecar) for text in flags["sidecars"]]
+    templates = [each for each in sidecars if isinstance(each, str)]
+    if len(templates) > 1:
+        faults.append(f"--sidecars: expected one URL with {{host}}, got {len(templates)}")
+    advertise = flags["advertise"]
     reports = replace(
         config.reports,
-        url=config.reports.url if sidecars is None else read("--sidecars", sidecars, parse_sidecar_template),
+        url=templates[0] if templates else config.reports.url,
+        sidecars=tuple(each for each in sidecars if isinstance(each, SidecarConfig))
+        or config.reports.sidecars,
         advertise=config.reports.advertise
         if advertise is None
         else read("--advertise", advertise, parse_sidecar_url),
     )
+    store = flags["store"]
     checked("--store", store, parse_file_path)
     if faults:
         raise ConfigError(faults)

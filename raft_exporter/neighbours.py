@@ -47,7 +47,7 @@ class Neighbours:
         self._overrides = overrides
         self._rng = rng
         self._urls = SidecarUrls(
-            {peer.id: peer.sidecar for peer in config.peers if peer.sidecar is not None},
+            {sidecar.id: sidecar.url for sidecar in self._config.sidecars},
             self._config.url,
             self._config.advertise,
         )

@@ -228,7 +228,8 @@ def is_sound(override: Override, wall: float) -> bool:
     """
     return (
         override.state in {*FORCED, ""}
-        and all(is_text(each, _MAX_ID) for each in (override.peer, override.node))
+        and is_text(override.peer, _MAX_ID)
+        and (not override.node or is_text(override.node, _MAX_ID))
         and all(not each or is_text(each, MAX_TEXT) for each in (override.author, override.reason))
         and 0 <= override.set_at <= wall + _MAX_AHEAD
         and 0 <= override.expires_at <= override.set_at + MAX_SECONDS

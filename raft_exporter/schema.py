@@ -115,8 +115,15 @@ class ProbeConfig(Struct, frozen=True):
     ] = None
 
 
+class SidecarConfig(Struct, frozen=True):
+    """Where the sidecar of one member is."""
+
+    id: Annotated[ServerId, Meta(description="The member's Raft server id.")]
+    url: Annotated[SidecarUrl, Meta(description="Its sidecar's base URL.")]
+
+
 class ReportsConfig(Struct, frozen=True):
-    """What the sidecars tell each other; ``peers[].sidecar`` goes before ``url``."""
+    """What the sidecars tell each other."""
 
     enabled: Annotated[
         bool, Meta(description="Whether the reports of the other members' sidecars are fetched.")
@@ -128,6 +135,10 @@ class ReportsConfig(Struct, frozen=True):
             "host of a member's Raft address."
         ),
     ] = None
+    sidecars: Annotated[
+        tuple[SidecarConfig, ...],
+        Meta(description="Those that are elsewhere; of the others only that of one has to be known."),
+    ] = ()
     advertise: Annotated[
         SidecarUrl | None,
         Meta(description="Where the others reach this sidecar; told to them with the reports."),
@@ -162,9 +173,6 @@ class PeerConfig(Struct, frozen=True):
     suffrage: Annotated[
         Literal["voter", "nonvoter"], Meta(description="Whether the member counts for the quorum.")
     ] = "voter"
-    sidecar: Annotated[
-        SidecarUrl | None, Meta(description="Where the member's sidecar is, where reports.url doesn't fit.")
-    ] = None
 
 
 class LogConfig(Struct, frozen=True):

@@ -1,11 +1,35 @@
-"""How numbers are written for people, on the page and in the terminal."""
+"""How numbers and events are written for people, on the page, in the API and in the terminal."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from raft_exporter.journal import Entry, EntryKind
 from raft_exporter.model.evidence import Role
+from raft_exporter.model.judge import Reason
+from raft_exporter.model.override import IGNORE, Override
 from raft_exporter.view import NodeView, QuorumView
 
 UNKNOWN = "-"
+
+REASONS: Final = {
+    Reason.NO_EVIDENCE: "nothing has spoken of it yet",
+    Reason.JOINED: "it joined a short while ago",
+    Reason.RESTORED: "it was so before this sidecar restarted",
+    Reason.ISOLATED: "this node reaches no majority itself",
+    Reason.FRESH: "it is heard",
+    Reason.INSTALLING_SNAPSHOT: "it is receiving a snapshot",
+    Reason.REFUSED: "its host refuses connections to the Raft port",
+    Reason.PROCESS_GONE: "its own sidecar finds the Raft port closed",
+    Reason.RECOVERING: "it answers again, but not yet for long enough",
+    Reason.MAIN_LOOP_SILENT: "its main loop does not answer, though its process is heard",
+    Reason.PROCESS_SILENT: "its host lives, its process says nothing",
+    Reason.BAD_ANSWER: "something else answers at its address",
+    Reason.HEARD_BY_OTHERS: "this node hears nothing of it, others do",
+    Reason.SILENT: "neither it nor its host is heard",
+    Reason.SILENT_FOR_ALL: "nobody hears anything of it",
+}
+"""Why a member is judged what it is, as the end of a sentence."""
 
 
 def duration(seconds: float | None) -> str:
@@ -40,3 +64,38 @@ def margin(quorum: QuorumView) -> tuple[str, str]:
 def index(number: int | None) -> str:
     """Write a term, an index or another whole number."""
     return UNKNOWN if number is None else str(number)
+
+
+def sentence(entry: Entry) -> str:
+    """Write what happened, as an operator reads it."""
+    override = entry.override
+    if override is not None:
+        return _operators_word(entry.kind, override)
+    was = f" (was {entry.before} for {duration(entry.before_for)})" if entry.before is not None else ""
+    match entry.kind:
+        case EntryKind.STARTED:
+            return "this sidecar started"
+        case EntryKind.ISOLATED:
+            return "this node is isolated: it reaches no majority of the voters, and blames nobody"
+        case EntryKind.REJOINED:
+            return "this node reaches a majority of the voters again"
+        case EntryKind.JOINED:
+            return f"{entry.peer} joined the cluster"
+        case EntryKind.LEFT:
+            return f"{entry.peer} left the cluster{was}"
+        case EntryKind.STATE:
+            why = f": {REASONS[entry.reason]}" if entry.reason is not None else ""
+            return f"{entry.peer} is {entry.after}{why}{was}"
+        case EntryKind.OVERRIDE_SET | EntryKind.OVERRIDE_CLEARED | EntryKind.OVERRIDE_EXPIRED:
+            return f"{entry.peer}: {entry.kind.replace('_', ' ')}"
+
+
+def _operators_word(kind: EntryKind, override: Override) -> str:
+    peer, author = override.peer, override.author
+    because = f": {override.reason}" if override.reason else ""
+    if kind is EntryKind.OVERRIDE_CLEARED:
+        return f"{author} cleared the override of {peer}{because}"
+    what = f"have {peer} ignored" if override.state == IGNORE else f"show {peer} as {override.state}"
+    if kind is EntryKind.OVERRIDE_EXPIRED:
+        return f"the override of {author} to {what} expired{because}"
+    return f"{author} overrides, to {what} for {duration(override.expires_at - override.set_at)}{because}"

@@ -21,6 +21,7 @@ from raft_exporter.config import (
     PeerConfig,
     ProbeConfig,
     ReportsConfig,
+    SidecarConfig,
     StoreConfig,
     WebConfig,
 )
@@ -37,9 +38,10 @@ observer:
 probe: {enabled: false, interval: 250ms, timeout: 1s}
 peers:
   - {id: n2, address: "10.0.0.2:7000"}
-  - {id: no, address: "[fd00::3]:7000", suffrage: nonvoter, sidecar: "http://[fd00::3]:9641"}
+  - {id: no, address: "[fd00::3]:7000", suffrage: nonvoter}
 reports:
-  {enabled: false, url: "https://{host}:9641/", advertise: "http://10.0.0.1:9641", interval: 1s, timeout: 2s}
+  {enabled: false, url: "https://{host}:9641/", advertise: "http://10.0.0.1:9641", interval: 1s, timeout: 2s,
+   sidecars: [{id: n2, url: "http://10.0.0.9:9641/"}]}
 policy: {suspect_after: 3, rise: 5, penalty_half_life: 1e3}
 store: {path: /var/lib/raft.db, journal_rows: 500, journal_age: 7d, evidence_rows: 600, evidence_age: 1h}
 log: {level: debug, format: json}
@@ -85,10 +87,15 @@ def test_every_key_is_read(any_loader: str) -> None:
         probe=ProbeConfig(enabled=False, interval=0.25, timeout=1.0),
         peers=(
             PeerConfig("n2", "10.0.0.2:7000"),
-            PeerConfig("no", "[fd00::3]:7000", suffrage="nonvoter", sidecar="http://[fd00::3]:9641"),
+            PeerConfig("no", "[fd00::3]:7000", suffrage="nonvoter"),
         ),
         reports=ReportsConfig(
-            enabled=False, url="https://{host}:9641", advertise="http://10.0.0.1:9641", interval=1, timeout=2
+            enabled=False,
+            url="https://{host}:9641",
+            advertise="http://10.0.0.1:9641",
+            interval=1,
+            timeout=2,
+            sidecars=(SidecarConfig("n2", "http://10.0.0.9:9641"),),
         ),
         policy=Multiples(suspect_after=3.0, rise=5, penalty_half_life=1000.0),
         store=StoreConfig(
@@ -168,10 +175,14 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
             f"observer.listen[0]: expected {OBSERVER}, got 'tcp:10.0.0.1:1'",
         ),
         ("reports: {url: 'http://n1:9641'}", f"reports.url: expected {TEMPLATE}, got 'http://n1:9641'"),
+        (
+            "reports: {sidecars: [{id: a, url: 'http://a:1'}, {id: a, url: 'http://b:1'}]}",
+            "reports.sidecars[1].id: expected another id than reports.sidecars[0].id, got 'a' again",
+        ),
         ("reports: {advertise: 'n1:9641'}", f"reports.advertise: expected {URL}, got 'n1:9641'"),
         (
-            "peers: [{id: a, address: 'a:1', sidecar: 'http://u@a:1'}]",
-            f"peers[0].sidecar: expected {URL}, got 'http://u@a:1'",
+            "reports: {sidecars: [{id: a, url: 'http://u@a:1'}]}",
+            f"reports.sidecars[0].url: expected {URL}, got 'http://u@a:1'",
         ),
         ("policy: {rise: 1.5}", "policy.rise: expected a whole number, got 1.5"),
         ("policy: {rise: true}", "policy.rise: expected a whole number, got true"),

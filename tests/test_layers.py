@@ -15,7 +15,7 @@ LAYERS = (
     {"demo", "override_command", "events_command"},
     {"sidecar", "neighbours", "client", "terminal", "reporting"},
     {"web"},
-    {"chronicle", "override_desk", "per_member", "exposition", "view", "sources", "flags", "metrics", "wording", "secret"},
+    {"chronicle", "override_desk", "per_member", "exposition", "view", "sources", "flags", "metrics", "wording", "secret", "answers"},
     {"config", "wire", "logs", "journal", "report"},
     {"schema", "bounds"},
     {"strict_yaml", "notation"},

@@ -231,7 +231,7 @@ def test_a_node_beyond_the_bounds_makes_the_report_malformed(node: dict[str, Any
         {"state": None},
         {"peer": ""},
         {"peer": "x" * 257},
-        {"node": ""},
+        {"node": "a\nb"},
         {"author": "a\x1b[31m"},
         {"reason": "x" * (MAX_TEXT + 1)},
         {"reason": "a\nb"},
@@ -256,8 +256,8 @@ def test_every_state_that_can_be_forced_and_a_tombstone_may_be_told(state: str) 
     assert decode(encode(replace(MESSAGE, overrides=(longest,))), WALL).overrides == (longest,)
 
 
-def test_a_tombstone_needs_no_words() -> None:
-    cleared = replace(OVERRIDE, state="", author="", reason="", expires_at=OVERRIDE.set_at)
+def test_a_tombstone_needs_no_words_and_a_node_without_a_name_may_set_one() -> None:
+    cleared = replace(OVERRIDE, state="", author="", reason="", node="", expires_at=1.0)
     assert decode(encode(replace(MESSAGE, overrides=(cleared,))), WALL).overrides == (cleared,)
 
 

@@ -282,6 +282,8 @@ class Member:
                 self._bad_answers = 0
                 if result.waiting is not None:
                     self._asked_at = at - result.waiting
+                elif self._unanswered == 1:
+                    self._asked_at = at  # not even connected: no earlier sign of the host answers this
                 if result.host_age is not None:
                     # Connected: the port is open after all. Nor does a busy main loop end a run of
                     # heartbeats; a process that says nothing ends it by its gap.

@@ -13,12 +13,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from raft_exporter.logs import event
+from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
+from raft_exporter.web.api import Operations, routes
 from raft_exporter.web.page import page
 
 _log = logging.getLogger(__name__)
 
 _MAX_BODY: Final = 64 * 1024
+_OF_ERRORS: Final = {"Allow", "WWW-Authenticate"}
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -27,9 +30,17 @@ _HEADERS: Final = {
 
 
 def make_app(
-    registry: CollectorRegistry, view: Callable[[], ClusterView], ready: Callable[[], bool]
+    registry: CollectorRegistry,
+    view: Callable[[], ClusterView],
+    ready: Callable[[], bool],
+    operations: Operations | None = None,
+    token: Secret | None = None,
 ) -> web.Application:
-    """Build the application. ``view`` gives the cluster now; ``ready`` whether the sidecar can judge."""
+    """Build the application.
+
+    ``view`` gives the cluster now, ``ready`` whether the sidecar can judge. ``operations`` are what reports,
+    events and overrides are asked of; calls that change something must bear ``token``, if there is one.
+    """
 
     async def status_page(_: web.Request) -> web.Response:
         return web.Response(text=page(view()), content_type="text/html")
@@ -56,6 +67,8 @@ def make_app(
             web.get("/api/v1/cluster", cluster),
         ]
     )
+    if operations is not None:
+        app.add_routes(routes(operations, token))
     return app
 
 
@@ -67,8 +80,8 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         if error.status < 400:
             raise
         response = _error(error.status, error.reason)
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            response.headers["Allow"] = error.headers["Allow"]
+        for name in _OF_ERRORS & error.headers.keys():
+            response.headers[name] = error.headers[name]
         return response
     except (
         Exception
