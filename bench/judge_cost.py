@@ -50,7 +50,13 @@ def filled(size: int, now: float) -> Table:
             for evidence in conditions[i % len(conditions)]:
                 cluster.take(evidence, now - age)
     cluster.take(_status(), now)
-    rows = tuple(ReportedMember(peer=each.id, silence=0.3, heartbeat=0.3, raft=0.4) for each in servers)
+    kinds = len(_conditions("n0"))
+    rows = tuple(
+        ReportedMember(peer=each.id, silence=0.3, raft=0.3)
+        if i % kinds == 0
+        else ReportedMember(peer=each.id, silence=2.6)
+        for i, each in enumerate(servers)
+    )
     for server in servers[1:]:
         cluster.take(Report(reporter=server.id, members=rows), now)
     cluster.judge(now)

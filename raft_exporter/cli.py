@@ -36,6 +36,7 @@ from raft_exporter.secret import Secret
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
 from raft_exporter.terminal import failure, screen
+from raft_exporter.web.access import token_from
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ async def _run(settings: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sidecar = Sidecar(settings, random.Random())  # noqa: S311 - jitter is no secret
+    token = token_from(settings.web.token_file, os.environ.get("RAFT_EXPORTER_TOKEN"))
+    sidecar = Sidecar(settings, random.Random(), token)  # noqa: S311 - jitter is no secret
     try:
         await sidecar.start()
         await sidecar.judge_until(stop)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import requests
+from msgspec import Struct
 
+from raft_exporter.answers import Events, OverrideCleared, OverrideSet, StandingOverrides
 from raft_exporter.errors import ClientError, system_reason
 from raft_exporter.notation import one_line
 from raft_exporter.secret import Secret
@@ -15,6 +19,9 @@ from raft_exporter.view import ClusterView
 _TIMEOUT: Final = 5.0
 _PIECE: Final = 64 * 1024
 _MAX_BODY: Final = 16 * 1024 * 1024
+_MAX_REASON: Final = 500
+
+_A = TypeVar("_A", bound=Struct)
 
 
 class SidecarClient:
@@ -29,18 +36,70 @@ class SidecarClient:
 
     def cluster(self) -> ClusterView:
         """Ask for the cluster as the sidecar judges it now; ClientError when it does not tell."""
-        url = f"{self._url}/api/v1/cluster"
+        return self._ask("GET", "cluster", ClusterView)
+
+    def events(self, after: int, limit: int, peer: str | None) -> Events:
+        """Ask for the latest ``limit`` events after the one numbered ``after``, of all members or of one."""
+        return self._ask(
+            "GET", "events", Events, query={"after": str(after), "limit": str(limit)} | _given(peer=peer)
+        )
+
+    def overrides(self) -> StandingOverrides:
+        """Ask for the overrides that stand."""
+        return self._ask("GET", "overrides", StandingOverrides)
+
+    def set_override(self, peer: str, state: str, seconds: float, author: str, reason: str) -> OverrideSet:
+        """Force ``state`` (or "ignore") on a member for so many seconds."""
+        wish = {"state": state, "for_seconds": seconds, "author": author, "reason": reason}
+        return self._ask("PUT", f"overrides/{quote(peer, safe='')}", OverrideSet, body=wish)
+
+    def clear_override(self, peer: str, author: str, reason: str | None) -> OverrideCleared:
+        """End a member's override before its time."""
+        query = {"author": author} | _given(reason=reason)
+        return self._ask("DELETE", f"overrides/{quote(peer, safe='')}", OverrideCleared, query=query)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        answer: type[_A],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> _A:
+        url = f"{self._url}/api/v1/{path}"
         try:
-            with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as response:
+            with self._session.request(
+                method, url, params=query, json=body, timeout=_TIMEOUT, allow_redirects=False, stream=True
+            ) as response:
+                content = _read(response)
                 if response.status_code != 200:
-                    raise ClientError(f"{url}: expected status 200, got {response.status_code}")
-                body = _read(response)
+                    raise ClientError(
+                        f"{url}: expected status 200, got {response.status_code}{_reason(content)}"
+                    )
         except requests.RequestException as error:
             raise ClientError(f"{url}: {_cause(error)}") from error
         try:
-            return msgspec.json.decode(body, type=ClusterView)
+            return msgspec.json.decode(content, type=answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ClientError(f"{url}: expected a sidecar's answer, got something else: {error}") from error
+
+
+class _Refusal(Struct):
+    error: str
+
+
+def _given(**query: str | None) -> dict[str, str]:
+    return {name: text for name, text in query.items() if text is not None}
+
+
+def _reason(body: bytes) -> str:
+    """The sidecar's own words about an error, if it has any."""
+    try:
+        words = one_line(msgspec.json.decode(body, type=_Refusal).error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return f": {words[:_MAX_REASON]}"
 
 
 def _read(response: requests.Response) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from raft_exporter.chronicle import Chronicle
 from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
 from raft_exporter.errors import ConfigError, StartError, system_reason
 from raft_exporter.exposition import TableCollector, registry_of
-from raft_exporter.journal import EntryKind, Journal
+from raft_exporter.journal import Entry, EntryKind, Journal
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
 from raft_exporter.model.observed_clock import ObservedClock
@@ -27,6 +27,7 @@ from raft_exporter.neighbours import Neighbours
 from raft_exporter.notation import parse_address, parse_listen_address
 from raft_exporter.override_desk import OverrideDesk
 from raft_exporter.per_member import PerMember
+from raft_exporter.secret import Secret
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
 from raft_exporter.view import ClusterView, cluster_view
@@ -47,10 +48,11 @@ class Sidecar:
     Invariant: only this event loop touches the table, so there are no locks.
     """
 
-    def __init__(self, config: Config, rng: random.Random) -> None:
+    def __init__(self, config: Config, rng: random.Random, token: Secret | None = None) -> None:
         loop = asyncio.get_running_loop()
         policy = Policy.of(config.node.heartbeat_timeout, config.policy)
         self._config = config
+        self._token = token
         self._rng = rng
         self._real = loop.time
         self._wall = time.time
@@ -108,6 +110,34 @@ class Sidecar:
         """The cluster as it is judged now."""
         return cluster_view(self.table, self._now(), self._wall())
 
+    def report(self) -> bytes | None:
+        """The body of this node's report to the other sidecars; None while the node has no name."""
+        return self._neighbours.report(self._now(), self._desk.entries())
+
+    def events(self, after: int, limit: int, peer: str | None) -> Sequence[Entry]:
+        """The latest ``limit`` journal entries after the one numbered ``after``, oldest first."""
+        return self._chronicle.journal.after(after, limit, peer)
+
+    def overrides(self) -> Sequence[Override]:
+        """The overrides that stand."""
+        return list(self.table.overrides.values())
+
+    def members(self) -> Collection[str]:
+        """The ids of the members."""
+        return self.table.members.keys()
+
+    async def set_override(
+        self, peer: str, state: str, seconds: float, author: str, reason: str
+    ) -> tuple[Override, bool]:
+        """Set an override; give it, and whether it is stored."""
+        override = self._desk.set(peer, state, seconds, author, reason)
+        return override, await self._keep([override])
+
+    async def clear_override(self, peer: str, author: str, reason: str) -> bool | None:
+        """Clear a member's override; give whether that is stored, None when none stood."""
+        override = self._desk.clear(peer, author, reason)
+        return None if override is None else await self._keep([override])
+
     def ready(self) -> bool:
         """Whether there is evidence to judge by, or has been time enough for it."""
         return self.table.intake.heard or self._now() - self.table.started_at > self.table.policy.stall_after
@@ -133,6 +163,9 @@ class Sidecar:
         self._set_probers()
         self._neighbours.watch()
 
+    async def _keep(self, overrides: Sequence[Override]) -> bool:
+        return False
+
     def _overridden_elsewhere(self, entries: Sequence[Override]) -> None:
         self._desk.take(entries)
 
@@ -146,7 +179,7 @@ class Sidecar:
             store_errors=lambda: 0,
         )
         disable_created_metrics()
-        app = make_app(registry_of(collector), self.view, self.ready)
+        app = make_app(registry_of(collector), self.view, self.ready, self, self._token)
         self._web = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN)
         await self._web.setup()
         for text in self._config.web.listen:

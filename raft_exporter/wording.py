@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from raft_exporter.journal import Entry, EntryKind
@@ -44,6 +45,14 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def local_time(at: float) -> str:
+    """Write a Unix time as local time with its offset; one that no calendar has as the number that it is."""
+    try:
+        return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g}"
 
 
 def leadership(node: NodeView) -> str:
@@ -94,8 +103,8 @@ def _operators_word(kind: EntryKind, override: Override) -> str:
     peer, author = override.peer, override.author
     because = f": {override.reason}" if override.reason else ""
     if kind is EntryKind.OVERRIDE_CLEARED:
-        return f"{author} cleared the override of {peer}{because}"
-    what = f"have {peer} ignored" if override.state == IGNORE else f"show {peer} as {override.state}"
+        return f"the override of {peer} was cleared by {author}{because}"
+    what = "ignored" if override.state == IGNORE else f"shown as {override.state}"
     if kind is EntryKind.OVERRIDE_EXPIRED:
-        return f"the override of {author} to {what} expired{because}"
-    return f"{author} overrides, to {what} for {duration(override.expires_at - override.set_at)}{because}"
+        return f"{peer} is no longer {what}: the override by {author} expired"
+    return f"{peer} is {what} for {duration(override.expires_at - override.set_at)} by {author}{because}"

@@ -245,6 +245,7 @@ class Cluster:
         ids = [f"n{number}" for number in range(1, size + 1)]
         ports = free_ports(4 * size)
         places = {each: ports[4 * i : 4 * i + 4] for i, each in enumerate(ids)}
+        self._sidecar_urls = {each: f"http://{_HOST}:{place[3]}" for each, place in places.items()}
         peers = [part for each, place in places.items() for part in ("-peer", f"{each}={_HOST}:{place[0]}")]
         for each, place in places.items():
             self._add(each, place, ["-bootstrap", *peers])
@@ -311,8 +312,10 @@ class Cluster:
         ]
         node = Node(node_id, ports[:3], [*timing, *flags], self.home)
         self.nodes[node_id] = node
-        observer = ["--observer", f"unix:{node.observer_socket}"]
-        self.sidecars[node_id] = SidecarProcess(node_id, ports[3], observer, self.home)
+        watch = ["--observer", f"unix:{node.observer_socket}", "--advertise", f"http://{_HOST}:{ports[3]}"]
+        others = {each: url for each, url in self._sidecar_urls.items() if each != node_id}
+        watch += [part for each, url in others.items() for part in ("--sidecars", f"{each}={url}")]
+        self.sidecars[node_id] = SidecarProcess(node_id, ports[3], watch, self.home)
         return node
 
     def _only_leader(self) -> Node | None:

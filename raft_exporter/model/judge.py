@@ -249,11 +249,12 @@ def _heard_by_others(
 ) -> tuple[State, Reason]:
     """Whom somebody hears is not offline on silence. Two links can be broken: to it, or inside it."""
     offline = _still_offline(previous)
-    if offline and now - e.witness_since < rise_span:
+    risen = e.witness_at - e.witness_since >= rise_span
+    if offline and not risen:
         return offline  # back for a moment: not often and long enough to be believed
     if host_alone and now - e.witness_main_loop_at >= policy.suspect_after:
         # A snapshot explains it, but whoever went offline has to rise first.
-        rises = previous.down and e.installing_snapshot and now - e.witness_since < rise_span
+        rises = previous.down and e.installing_snapshot and not risen
         return (State.STALLED, Reason.RECOVERING) if rises else _stuck(e)
     state, reason = _doubt(e, policy, now)
     if state is State.SUSPECT and _silence(e, now) >= policy.gone_after:

@@ -429,7 +429,7 @@ def test_an_isolated_node_blames_nobody_for_silence(
             id="was offline, heard for a rise",
         ),
         pytest.param(
-            replace(SILENT, witness_since=NOW - 2.9),
+            replace(SILENT, witness_since=NOW - 4.8),
             State.OFFLINE,
             (State.OFFLINE, Reason.FRESH),
             id="for less",
