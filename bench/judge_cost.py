@@ -44,7 +44,7 @@ def filled(size: int, now: float) -> Table:
     cluster.take(Configuration(servers=servers, index=1), 0.0)
     cluster.take(_status(), 0.0)
     for i, server in enumerate(servers):
-        cluster.take(_probe(server.id, Outcome.OK), 1.0)
+        cluster.take(_probe(server.id, Outcome.OK), now - 4.0)
         conditions = _conditions(server.id)
         for age in (2.4, 1.8, 1.2, 0.6, 0.0):
             for evidence in conditions[i % len(conditions)]:
