@@ -25,14 +25,16 @@ from rich.live import Live
 
 from raft_exporter import __version__
 from raft_exporter import config as configuration
+from raft_exporter.asking import TOKEN, client_of, url_option
 from raft_exporter.client import SidecarClient
 from raft_exporter.config import Config
 from raft_exporter.demo.command import demo
 from raft_exporter.errors import ClientError, ConfigError, WireError, system_reason
+from raft_exporter.events_command import events
 from raft_exporter.flags import RunFlags, with_flags
 from raft_exporter.logs import Format, Level, event, setup
+from raft_exporter.override_command import override
 from raft_exporter.reporting import reported
-from raft_exporter.secret import Secret
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
 from raft_exporter.terminal import failure, screen
@@ -53,12 +55,6 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str) -> f
     if seconds < _SHORTEST:
         raise click.BadParameter(f"expected at least {configuration.format_duration(_SHORTEST)}, got {text}")
     return seconds
-
-
-def _base_url(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise click.BadParameter(f"expected a URL such as http://127.0.0.1:9641, got {text!r}")
-    return text
 
 
 @click.group(context_settings=_CONTEXT)
@@ -106,7 +102,7 @@ async def _run(settings: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    token = token_from(settings.web.token_file, os.environ.get("RAFT_EXPORTER_TOKEN"))
+    token = token_from(settings.web.token_file, os.environ.get(TOKEN))
     sidecar = Sidecar(settings, random.Random(), token)  # noqa: S311 - jitter is no secret
     try:
         await sidecar.start()
@@ -174,13 +170,7 @@ def _reply_as_text(reply: Reply) -> str:
 
 
 @main.command()
-@click.option(
-    "--url",
-    default="http://127.0.0.1:9641",
-    show_default=True,
-    callback=_base_url,
-    help="Base URL of the sidecar.",
-)
+@url_option
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
 @click.option(
     "--interval", default="1s", show_default=True, callback=_seconds, help="With --watch: how often."
@@ -192,8 +182,7 @@ def status(url: str, watch: bool, interval: float, as_json: bool) -> None:
 
     A bearer token for it can be given in the environment: RAFT_EXPORTER_TOKEN.
     """
-    token = os.environ.get("RAFT_EXPORTER_TOKEN")
-    client = SidecarClient(url, Secret(token) if token else None)
+    client = client_of(url)
     if watch and as_json:
         raise click.UsageError("--watch shows a table, --json prints one answer: expected one of them")
     if watch:
@@ -222,3 +211,5 @@ def _watch(client: SidecarClient, interval: float) -> None:
 
 
 main.add_command(demo)
+main.add_command(events)
+main.add_command(override)

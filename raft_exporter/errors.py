@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+Fault: TypeAlias = Literal["damaged", "foreign", "gone", "unavailable", "refused"]
 
 
 class RaftExporterError(Exception):
@@ -57,6 +60,18 @@ class StartError(RaftExporterError):
 
 class ClientError(RaftExporterError):
     """A running sidecar could not be asked, or answered with something else than expected."""
+
+
+class StoreError(RaftExporterError):
+    """A database, or a file of evidence, that can't be used.
+
+    ``fault`` says what to do about it: a "damaged" or "foreign" file is set aside, one that is "gone" is made
+    anew, an "unavailable" one may be fine the next time, and what it "refused" it never takes.
+    """
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        self.fault = fault
+        super().__init__(message)
 
 
 class DemoError(RaftExporterError):

@@ -46,10 +46,11 @@ class Follower:
         """Give what is new, and whether the journal began anew."""
         last, latest = self._last, self._latest
         events = self._take(latest if last is None else last.id - 1, _MOST)
-        again = last is None or len(events) == _MOST or any(_same(each, last) for each in events[:1])
-        if self._latest < latest or not again:
-            return self._take(0, _MOST), True
-        return [each for each in events if last is None or each.id > last.id], False
+        whole = last is None or len(events) == _MOST or any(_same(each, last) for each in events[:1])
+        if whole and self._latest >= latest:
+            return [each for each in events if last is None or each.id > last.id], False
+        self._last, self._latest = None, 0
+        return self._take(0, _MOST), True
 
     def _take(self, after: int, limit: int) -> Sequence[Event]:
         answer = self._client.events(after, limit, self._peer)

@@ -44,7 +44,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     before_for: float | None = None
     """For how many seconds the state before had stood."""
     override: Override | None = None
-    evidence: dict[str, float] = {}
+    evidence: dict[str, bool | float] = {}
 
 
 class Journal:
@@ -55,9 +55,11 @@ class Journal:
         self._next = 1
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Begin with what was stored, oldest first."""
+        """Begin with what was stored, oldest first; of what comes late only the numbers are gone on from."""
+        late = bool(self._entries)
         for entry in entries:
-            self._entries.append(entry)
+            if not late:
+                self._entries.append(entry)
             self._next = max(self._next, entry.id + 1)
 
     def add(self, entry: Entry) -> Entry:
@@ -76,9 +78,9 @@ class Journal:
         return list(found)
 
 
-def evidence_ages(evidence: MemberEvidence, now: float) -> dict[str, float]:
+def evidence_ages(evidence: MemberEvidence, now: float) -> dict[str, bool | float]:
     """Give evidence with its times as ages at ``now``, without what never happened."""
-    facts: dict[str, float] = {}
+    facts: dict[str, bool | float] = {}
     for name in evidence.__struct_fields__:
         value = getattr(evidence, name)
         if not name.endswith(("_at", "_since", "_until")):

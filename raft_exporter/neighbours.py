@@ -15,16 +15,13 @@ from raft_exporter.model.override import Override
 from raft_exporter.model.table import Table
 from raft_exporter.per_member import PerMember
 from raft_exporter.report import Message, encode
-from raft_exporter.sources.reports import FetchTiming, ReportFetcher, Told, open_session
+from raft_exporter.sources.reports import REJECTIONS, FetchTiming, ReportFetcher, Told, open_session
 from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
 
 SOURCE: Final = "report"
 """The ``source`` of what is rejected in ``raft_exporter_rejected_total``."""
 
-REASONS: Final = (
-    *("stranger", "wrong_node", "malformed", "version", "too_large", "status", "content_type"),
-    *("broken", "tls", "override", "url"),
-)
+REASONS: Final = ("not_a_member", *REJECTIONS)
 
 
 class Neighbours:

@@ -69,7 +69,7 @@ def override() -> None:
 @_author_option
 @url_option
 @reported
-def set_override(peer: str, state: str, seconds: float, reason: str, author: str, url: str) -> None:
+def set_override(peer: str, state: str, *, seconds: float, reason: str, author: str, url: str) -> None:
     """Show the member PEER as STATE, or raise no alert for it (ignore)."""
     answer = client_of(url).set_override(peer, state, seconds, author, reason)
     told = answer.override

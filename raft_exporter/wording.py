@@ -95,7 +95,7 @@ def sentence(entry: Entry) -> str:
         case EntryKind.STATE:
             why = f": {REASONS[entry.reason]}" if entry.reason is not None else ""
             return f"{entry.peer} is {entry.after}{why}{was}"
-        case EntryKind.OVERRIDE_SET | EntryKind.OVERRIDE_CLEARED | EntryKind.OVERRIDE_EXPIRED:
+        case _:
             return f"{entry.peer}: {entry.kind.replace('_', ' ')}"
 
 

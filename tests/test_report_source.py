@@ -266,6 +266,17 @@ async def test_a_refusal_proves_the_host() -> None:
     assert not heard.rejected
 
 
+async def test_a_host_that_can_not_be_a_name_is_our_own_fault() -> None:
+    heard = Heard()
+    url = f"http://{'a' * 64}.example:1"
+    heard.urls.told({"n2": url}, ["n2"])
+    heard.urls.told({"n2": "http://other:1"}, ["n2"])
+    async with fetching(url, heard):
+        await until(lambda: len(heard.probes) >= 3)
+    assert {(each.outcome, each.host_age) for each in heard.probes} == {(Outcome.LOCAL_ERROR, None)}
+    assert heard.urls.places({"n2": "b:1"}, "n1")["n2"].url == "http://other:1"
+
+
 async def test_a_refusal_elsewhere_than_at_the_members_host_proves_nothing() -> None:
     heard = Heard()
     async with fetching(await closed_port(), heard, on_host=False):
@@ -425,6 +436,8 @@ KEY = aiohttp.client_reqrep.ConnectionKey(
         (aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "")), Outcome.TIMEOUT, None),
         (aiohttp.ClientConnectorError(KEY, OSError(errno.EMFILE, "")), Outcome.LOCAL_ERROR, None),
         (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "x")), Outcome.BAD_ANSWER, "tls"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionResetError()), Outcome.BAD_ANSWER, "broken"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionResetError(104, "")), Outcome.BAD_ANSWER, "broken"),
         (aiohttp.ClientOSError(errno.ECONNRESET, ""), Outcome.BAD_ANSWER, "broken"),
         (aiohttp.ClientOSError(errno.EHOSTUNREACH, ""), Outcome.TIMEOUT, None),
         (aiohttp.ClientConnectionResetError("closing"), Outcome.BAD_ANSWER, "broken"),

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, make_mocked_request
 from prometheus_client import CollectorRegistry
 
+from raft_exporter import view
+from raft_exporter.answers import (
+    Event,
+    Events,
+    OverrideCleared,
+    OverrideSet,
+    StandingOverride,
+    StandingOverrides,
+)
 from raft_exporter.errors import StartError
-from raft_exporter.journal import Entry, EntryKind, Journal
-from raft_exporter.model.evidence import Report
-from raft_exporter.model.judge import Reason, State
-from raft_exporter.model.override import MAX_SECONDS, Override, Overrides
+from raft_exporter.journal import Entry, EntryKind, Journal, evidence_ages
+from raft_exporter.model.evidence import Report, Role
+from raft_exporter.model.judge import MemberEvidence, Reason, State
+from raft_exporter.model.override import FORCED, MAX_SECONDS, Override, Overrides
 from raft_exporter.report import Message, decode, encode
 from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
@@ -157,6 +168,14 @@ async def test_events_come_with_their_sentence_and_the_latest_number() -> None:
                 "latest": 2,
             },
         )
+
+
+def test_what_the_judge_knew_survives_the_way() -> None:
+    evidence = evidence_ages(MemberEvidence(armed_at=1.0, path_proven=True, refusals=2), 4.5)
+    event = Event.of(Entry(1, WALL, EntryKind.STATE, "n2", after=State.SUSPECT, evidence=evidence))
+    answer = msgspec.json.encode(Events((event,), 1))
+    assert msgspec.json.decode(answer, type=Events).entries == (event,)
+    assert (evidence["armed_at"], evidence["path_proven"], evidence["refusals"]) == (3.5, True, 2)
 
 
 @pytest.mark.parametrize(
@@ -462,3 +481,48 @@ def test_a_file_without_a_token_is_an_error_that_does_not_show_it(tmp_path: Path
 def test_a_token_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"web\.token_file: .*none: can't be read: No such file"):
         token_from(str(tmp_path / "none"), None)
+
+
+# what is documented is so
+
+API = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z][a-z_]+", text))
+
+
+def test_every_path_is_documented_and_every_documented_path_is_served() -> None:
+    app = make_app(CollectorRegistry(), no_view, lambda: True, Desk())
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    documented = set(re.findall(r"`(GET|PUT|DELETE) (/[^`?]+)", API))
+    assert served - {("GET", "/"), ("GET", "/metrics")} == documented
+
+
+def test_the_documented_report_is_one_and_has_every_field() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", API, re.DOTALL)
+    message = decode(example.encode(), WALL)
+    assert message.refused == ()
+    assert msgspec.json.decode(encode(message)) == msgspec.json.decode(example)
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        ClusterView,
+        *(view.NodeView, view.QuorumView, view.MemberView, view.OverrideView, view.SilenceView),
+        *(view.ReporterView, view.SightView),
+        *(Event, Events, StandingOverride, StandingOverrides, OverrideSet, OverrideCleared),
+    ],
+)
+def test_every_field_of_an_answer_is_documented(struct: type[msgspec.Struct]) -> None:
+    assert set(struct.__struct_fields__) <= words(API)
+
+
+def test_every_word_that_an_answer_can_have_is_documented() -> None:
+    assert {str(kind) for kind in EntryKind} | set(FORCED) <= words(API)
+    assert {str(role) for role in Role} <= words(API)

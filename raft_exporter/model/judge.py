@@ -75,6 +75,8 @@ class MemberEvidence(Struct, frozen=True):
     """The last status of the node itself; of the own node only."""
     main_loop_at: float = NEVER
     """The last answered native probe: its main loop turned."""
+    contact_at: float = NEVER
+    """The last direct success of any kind, also one whose evidence was dropped since."""
     host_at: float = NEVER
     """The last sign of life of the member's host."""
     asked_at: float = NEVER
@@ -211,9 +213,16 @@ def _hard_evidence(
     proven that it reaches this member, a heartbeat is worth more than a closed port.
     """
     heard_at = max(e.heartbeat_at, e.status_at)
+    refused = _refused(e, policy, previous, now, heard_at)
     failed = e.refusals or e.unanswered or e.bad_answers
-    if failed and e.gone_at > max(heard_at, e.main_loop_at):
+    if failed and e.gone_at > max(heard_at, e.main_loop_at) and refused != (State.OFFLINE, Reason.REFUSED):
         return State.OFFLINE, Reason.PROCESS_GONE
+    return refused
+
+
+def _refused(
+    e: MemberEvidence, policy: Policy, previous: Verdict, now: float, heard_at: float
+) -> tuple[State, Reason] | None:
     if not e.refusals or not (e.path_proven or now - heard_at >= policy.suspect_after):
         return None
     confirmed = (
@@ -282,7 +291,7 @@ def _doubt(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason
 
 
 def _silence(e: MemberEvidence, now: float) -> float:
-    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.armed_at)
+    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.contact_at, e.armed_at)
 
 
 def _silence_for_all(e: MemberEvidence, now: float) -> float:

@@ -183,6 +183,7 @@ class Member:
             heartbeat_at=self._heartbeat_at if context.heartbeats_speak else NEVER,
             status_at=self._status_at,
             main_loop_at=self._main_loop_at,
+            contact_at=self.contact_at,
             host_at=self._host_at,
             asked_at=self._asked_at,
             unanswered=self._unanswered,
@@ -219,7 +220,7 @@ class Member:
         believed = self._path_proven or now - heard_at >= policy.suspect_after
         return ReportedMember(
             peer=self.server.id,
-            silence=max(now - max(success_at, self._armed_at), 0.0),
+            silence=self.silence(now),
             heartbeat=_age(heard_at, now),
             raft=_age(self._main_loop_at, now),
             refusals=self._refusals if believed else 0,
@@ -301,7 +302,8 @@ class Member:
                 self._last_refusal_at = at
             case _:
                 return
-        self._run_count = 0
+        if self._path_proven:
+            self._run_count = 0  # else the probe may go astray, and ends no run of heartbeats
 
     def _heard(self, at: float, count: int, policy: Policy) -> None:
         # A heartbeat reported late seems younger than it is, by its way here: only one well after the

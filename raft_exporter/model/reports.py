@@ -59,7 +59,7 @@ class Reports:
             del self._held[reporter]
 
     def forget(self, peer: str) -> None:
-        """Forget what was said of a member, as after a change of its address."""
+        """Forget what was said of a member: it left, or its address changed."""
         for held in self._held.values():
             held.sights.pop(peer, None)
 

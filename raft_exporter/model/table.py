@@ -250,7 +250,7 @@ class Table:
 
     def _take_report(self, report: Report, now: float) -> None:
         if report.reporter not in self.members or report.reporter == self.node.id:
-            self.intake.rejected["report", "stranger"] += 1
+            self.intake.rejected["report", "not_a_member"] += 1
             return
         self.reports.take(report, self.policy, now)
         known = self.configuration
@@ -346,6 +346,7 @@ class Table:
         for peer in [peer for peer in self.members if peer not in wanted]:
             member = self.members.pop(peer)
             self._memory = self._memory and self._memory.without(peer)
+            self.reports.forget(peer)
             self._moved.append(Transition(peer=peer, before=member.verdict, after=None))
         for peer, server in wanted.items():
             known = self.members.get(peer)

@@ -202,7 +202,7 @@ class ReportFetcher:
                 if response.content_type != _JSON:
                     raise _NoReportError(Outcome.BAD_ANSWER, "content_type", response.content_type)
                 return await _read_bounded(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _no_report(error) from error
 
     def _read(self, body: bytes) -> Message:
@@ -278,11 +278,11 @@ def _no_report(error: Exception) -> _NoReportError:
     match error:
         case TimeoutError():
             return _NoReportError(Outcome.TIMEOUT)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+        case ValueError() if not isinstance(error, OSError):  # also a host that no encoding has a name for
             return _NoReportError(Outcome.LOCAL_ERROR, detail=error)
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return _NoReportError(Outcome.BAD_ANSWER, "tls", error)
-        case aiohttp.ClientConnectorError():
+        case aiohttp.ClientConnectorError() if not isinstance(error.os_error, ConnectionResetError):
             return _NoReportError(outcome_of(error.os_error), detail=error.os_error)
         case OSError() if error.errno not in {None, errno.ECONNRESET, errno.EPIPE}:
             return _NoReportError(outcome_of(error), detail=error)

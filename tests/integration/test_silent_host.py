@@ -98,9 +98,7 @@ def until_why(sidecar: SidecarProcess, state: str, why: str) -> None:
     until(f"n1 {state}, {why}", told, PATIENCE)
 
 
-def test_whoever_hears_nobody_blames_nobody(
-    far: FarHost, sidecar: SidecarProcess
-) -> None:
+def test_whoever_hears_nobody_blames_nobody(far: FarHost, sidecar: SidecarProcess) -> None:
     far.link("down")
     until_why(sidecar, "unknown", "isolated")
     until_probed({"n0": sidecar}, ["n1"], 30)

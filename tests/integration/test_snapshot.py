@@ -55,8 +55,12 @@ def test_a_snapshot_being_installed_explains_a_silent_main_loop_to_the_own_sidec
         assert seen.silence_seconds.raft >= 1
 
     until_probed({victim.id: own}, [victim.id], 10, busy)
-    others = [member(sidecar, victim.id).state for _, sidecar in cluster.others(victim)]
-    assert "online" not in others, "there are no reports of other sidecars yet: to them it is stalled"
+    others = dict(cluster.others(victim)).values()
+
+    def known() -> bool:
+        return {member(sidecar, victim.id).reason for sidecar in others} == {"installing_snapshot"}
+
+    until("the snapshot to be known at the others", known, PATIENCE)
 
     victim.fault("fsm", "release")
     until_healthy(cluster)
