@@ -116,7 +116,7 @@ class Sidecar:
         if leaving:
             await asyncio.wait(leaving, timeout=_DRAIN)
         if self._store is not None:
-            self._store.save(self.table.remember(self._now()), self._wall())
+            self._save(self._now(), at_once=True)
             await self._store.close()
         if self._web is not None:
             await self._web.cleanup()
@@ -173,13 +173,12 @@ class Sidecar:
         self._clock.limit = self.table.policy.heartbeat_timeout
         now = self._clock.tick(self._real())
         isolated = self.table.isolated
-        self._chronicle.moved(self.table.judge(now), now)
+        transitions = self.table.judge(now)
+        self._save(now, at_once=bool(transitions))
+        self._chronicle.moved(transitions, now)
         if self.table.isolated is not isolated:
             self._chronicle.happened(EntryKind.REJOINED if isolated else EntryKind.ISOLATED)
         self._desk.turn(members_known=self.table.configuration is not None)
-        if self._store is not None and now - self._saved_at >= _SAVE_EACH:
-            self._saved_at = now
-            self._store.save(self.table.remember(now), self._wall())
         self._set_probers()
         self._neighbours.watch()
 
@@ -209,6 +208,13 @@ class Sidecar:
             self._desk.forget()
             if self._store is not None:
                 self._store.keep(())
+
+    def _save(self, now: float, *, at_once: bool) -> None:
+        """Store the table now and then; one that knows nobody yet is no reason to forget what is stored."""
+        due = at_once or now - self._saved_at >= _SAVE_EACH
+        if self._store is not None and due and self.table.members:
+            self._saved_at = now
+            self._store.save(self.table.remember(now), self._wall())
 
     def _append(self, entries: Sequence[Entry]) -> None:
         if self._store is not None:

@@ -313,6 +313,7 @@ class Cluster:
         node = Node(node_id, ports[:3], [*timing, *flags], self.home)
         self.nodes[node_id] = node
         watch = ["--observer", f"unix:{node.observer_socket}", "--advertise", f"http://{_HOST}:{ports[3]}"]
+        watch += ["--store", str(self.home / f"{node_id}.db")]
         others = {each: url for each, url in self._sidecar_urls.items() if each != node_id}
         watch += [part for each, url in others.items() for part in ("--sidecars", f"{each}={url}")]
         self.sidecars[node_id] = SidecarProcess(node_id, ports[3], watch, self.home)

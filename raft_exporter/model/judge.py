@@ -210,7 +210,7 @@ def _hard_evidence(
     """What proves a process gone, even to an isolated node: whoever refuses was reached.
 
     It goes before a fresh success, for it only stands with no success after it. Where the probe has not
-    proven that it reaches this member, a heartbeat is worth more than a closed port.
+    proven that it reaches this member, a heartbeat, to us or to others, is worth more than a closed port.
     """
     heard_at = max(e.heartbeat_at, e.status_at)
     refused = _refused(e, policy, previous, now, heard_at)
@@ -223,7 +223,8 @@ def _hard_evidence(
 def _refused(
     e: MemberEvidence, policy: Policy, previous: Verdict, now: float, heard_at: float
 ) -> tuple[State, Reason] | None:
-    if not e.refusals or not (e.path_proven or now - heard_at >= policy.suspect_after):
+    heard_by_any_at = max(heard_at, e.witness_at)
+    if not e.refusals or not (e.path_proven or now - heard_by_any_at >= policy.suspect_after):
         return None
     confirmed = (
         e.refusals >= policy.refusals and e.last_refusal_at - e.first_refusal_at >= policy.refusal_span
@@ -287,6 +288,8 @@ def _doubt(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason
         return State.SUSPECT, Reason.BAD_ANSWER
     if e.unanswered or max(e.heartbeat_at, e.status_at) > NEVER:
         return State.SUSPECT, Reason.SILENT
+    if e.refusals:
+        return State.SUSPECT, Reason.REFUSED
     return State.UNKNOWN, Reason.NO_EVIDENCE
 
 

@@ -45,9 +45,10 @@ class Story:
         return {peer: str(member.verdict.state) for peer, member in self.table.members.items()}
 
     def live(self, until: float, *evidence: Evidence, every: float = 0.5) -> list[tuple[float, State]]:
-        """Tell the same again and again and judge each time; give when n3 (else n2, n1) went into which state."""
+        """Tell the same again and again, judge each time; give when n3 (else n2, n1) went where."""
         watched = next(peer for peer in ("n3", "n2", "n1") if peer in self.table.members)
-        began, steps, seen = self.now, round((until - self.now) / every), [(self.now, self.state(watched))]
+        began, steps = self.now, round((until - self.now) / every)
+        seen = [(self.now, self.state(watched))]
         for step in range(1, steps + 1):
             self.tell(*evidence, at=round(began + step * every, 6))
             self.judge()

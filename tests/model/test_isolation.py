@@ -237,6 +237,21 @@ def test_leaving_isolation_arms_every_silence_clock_anew() -> None:
     ], "three probes have to fail anew, and the silence counts from the healing"
 
 
+def test_probes_that_failed_while_isolated_are_held_against_nobody_after_it() -> None:
+    story = Story()
+    story.live(30.0, dead("n2"), dead("n3"))
+    assert story.live(90.0, probe("n2")) == [], "n3 is not asked any more"
+    assert (story.state("n3"), story.reason("n3")) == (State.UNKNOWN, Reason.NO_EVIDENCE)
+
+
+def test_isolation_does_not_excuse_the_own_node() -> None:
+    story = Story()
+    story.tell(probe("n1"), at=1.0)
+    story.live(6.0, dead("n1"), dead("n2"), dead("n3"))
+    assert story.table.isolated
+    assert (story.state("n1"), story.reason("n1")) == (State.SUSPECT, Reason.SILENT)
+
+
 def test_hard_evidence_stands_while_isolated() -> None:
     story = Story()
     story.live(6.0, dead("n2"), dead("n3"))

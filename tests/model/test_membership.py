@@ -17,6 +17,8 @@ from tests.model.story import (
     N2,
     N3,
     Story,
+    dead,
+    hears,
     probe,
     refused,
 )
@@ -101,3 +103,60 @@ def test_transitions_are_given_once_and_counted() -> None:
     assert told == [("n2", unknown, Verdict(state=State.ONLINE, reason=Reason.FRESH, since=1.0))]
     assert story.table.judge(1.1) == []
     assert story.table.members["n2"].transitions == {State.ONLINE: 1}
+
+
+def test_a_cluster_of_nobody_is_judged_without_a_word() -> None:
+    table = Table(Policy.of(1.0), (), 0.0)
+    assert table.judge(1.0) == []
+    assert not table.isolated
+    assert table.members == {}
+
+
+def test_who_joins_late_and_is_heard_once_has_no_grace_left() -> None:
+    story = Story(N1, N2)
+    story.tell(Configuration(servers=(N1, N2, N3), index=2), at=1.0)
+    story.tell(probe("n3"), at=2.0)
+    story.judge()
+    story.live(4.0, probe("n2"), refused("n3"))
+    assert story.state("n3") is State.OFFLINE
+
+
+def test_who_joins_late_is_unknown_for_fifteen_h_whatever_is_said_and_then_judged() -> None:
+    story = Story(N1, N2)
+    story.tell(Configuration(servers=(N1, N2, N3), index=2), at=1.0)
+    story.judge()
+    changes = story.live(30.0, probe("n2"), dead("n3"), hears("n2", "n3"))
+    assert changes == [(16.0, State.ASYMMETRIC)]
+
+
+def test_who_leaves_and_comes_back_at_once_starts_anew_with_grace() -> None:
+    story = Story()
+    story.tell(probe("n3"), at=0.1)
+    story.live(4.0, probe("n2"), refused("n3"), hears("n2", "n3"))
+    assert story.state("n3") is State.OFFLINE
+    story.tell(Configuration(servers=(N1, N2), index=2))
+    story.tell(Configuration(servers=(N1, N2, N3), index=3))
+    changes = story.table.judge(4.1)
+    assert [(each.peer, each.before is None, each.after is None) for each in changes] == [
+        ("n3", False, True),
+        ("n3", True, False),
+    ]
+    verdict = story.verdict("n3")
+    assert (verdict.state, verdict.reason, verdict.penalty) == (State.UNKNOWN, Reason.JOINED, 0.0)
+    assert story.table.members["n3"].report_silence(4.1) is None, "what was said of it went with it"
+
+
+def test_an_address_change_keeps_the_penalty_and_starts_the_silence_anew() -> None:
+    story = Story()
+    story.live(3.0, probe("n2"), refused("n3"))
+    story.live(8.0, probe("n2"), probe("n3"))
+    penalty = story.verdict("n3").penalty
+    moved = Server(id="n3", address="10.0.0.33:7000")
+    story.tell(Configuration(servers=(N1, N2, moved), index=2))
+    assert story.live(30.0, probe("n2"), dead("n3")) == [
+        (8.5, State.UNKNOWN),
+        (10.0, State.SUSPECT),
+        (23.0, State.OFFLINE),
+    ]
+    assert penalty == 1.0
+    assert story.verdict("n3").penalty > 1.9

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 
 from raft_exporter.model.evidence import (
+    Evidence,
     Outcome,
     ProbeKind,
+    ProbeResult,
     Role,
     RoleChanged,
+    StatusLost,
 )
-from raft_exporter.model.judge import Reason
+from raft_exporter.model.judge import Reason, State
 from tests.model.story import (
     Story,
     answered,
+    dead,
     leading,
     probe,
     refused,
@@ -190,3 +194,62 @@ def test_silence_is_since_the_last_success_of_any_kind() -> None:
     story.tell(answered("n2", age=0.2), at=2.0)
     story.tell(RoleChanged(role=Role.FOLLOWER), at=2.0)
     assert story.table.members["n2"].silence(3.0) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    "loss", [StatusLost(), RoleChanged(role=Role.FOLLOWER)], ids=["status", "leadership"]
+)
+@pytest.mark.parametrize("sign", [unanswered("n3"), dead("n3"), probe("n3", Outcome.BAD_ANSWER)])
+def test_heartbeats_that_are_dropped_were_heard_all_the_same(loss: Evidence, sign: ProbeResult) -> None:
+    """A probe that never gets through, and heartbeats that pass: when they end, the silence begins."""
+    story = Story()
+    for step in range(60):
+        story.tell(leading(), answered("n3", age=0.05), sign, probe("n2"), at=1.0 + step * 0.5)
+        story.judge()
+    assert story.state("n3") in {State.ONLINE, State.STALLED}
+    story.tell(loss)
+    changes = story.live(60.0, probe("n2"), sign)
+    offline = [at for at, state in changes if state is State.OFFLINE]
+    assert len(offline) == 1
+    assert offline[0] - 30.5 >= (9.9 if sign == unanswered("n3") else 14.9)
+    told = story.table.report(story.now)
+    assert told is not None
+    assert {each.peer: each.silence for each in told.members}["n3"] == pytest.approx(60.0 - 30.45)
+
+
+def test_a_refusal_that_is_never_confirmed_does_not_hide_the_silence_after_it() -> None:
+    """The process stops and is refused once; then its host goes too."""
+    story = Story()
+    story.live(3.0, probe("n2"), probe("n3"))
+    story.tell(refused("n3"), at=3.25)
+    assert story.judge()["n3"] == "suspect"
+    assert story.live(30.25, probe("n2"), dead("n3")) == [(18.25, State.OFFLINE)]
+    assert story.reason("n3") is Reason.SILENT_FOR_ALL
+
+
+def test_a_member_that_cannot_be_connected_to_is_not_stalled_by_an_earlier_sign_of_its_host() -> None:
+    story = Story()
+    story.live(3.0, probe("n2"), probe("n3"))
+    assert story.live(10.0, probe("n2"), dead("n3"), every=0.25) == [(5.0, State.SUSPECT)]
+
+
+def test_a_host_that_answers_its_sidecar_while_nobody_connects_is_stalled_without_flapping() -> None:
+    story = Story()
+    story.live(3.0, probe("n2"), probe("n3"))
+    sidecar = ProbeResult(peer="n3", kind=ProbeKind.SIDECAR, outcome=Outcome.OK, host_age=0.0)
+    changes = []
+    for _ in range(30):
+        changes += story.live(story.now + 0.25, probe("n2"), dead("n3"), every=0.25)
+        changes += story.live(story.now + 0.25, sidecar, every=0.25)
+    assert changes == [(5.0, State.STALLED), (13.0, State.OFFLINE)]
+
+
+def test_silence_of_the_sidecar_is_since_its_last_report() -> None:
+    story = Story()
+    member = story.table.members["n3"]
+    assert member.sidecar_silence(1.0) is None
+    story.tell(ProbeResult(peer="n3", kind=ProbeKind.SIDECAR, outcome=Outcome.OK, host_age=0.0), at=1.0)
+    story.tell(ProbeResult(peer="n3", kind=ProbeKind.SIDECAR, outcome=Outcome.REFUSED, host_age=0.0), at=2.0)
+    assert member.sidecar_silence(4.0) == 3.0
+    assert member.probes[ProbeKind.SIDECAR].failures == {Outcome.REFUSED: 1}
+    assert story.judge()["n3"] == "unknown", "a sidecar is not its node"
