@@ -34,6 +34,7 @@ from raft_exporter.events_command import events
 from raft_exporter.flags import RunFlags, with_flags
 from raft_exporter.logs import Format, Level, event, setup
 from raft_exporter.override_command import override
+from raft_exporter.rehearse_command import rehearse
 from raft_exporter.reporting import reported
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
@@ -213,3 +214,4 @@ def _watch(client: SidecarClient, interval: float) -> None:
 main.add_command(demo)
 main.add_command(events)
 main.add_command(override)
+main.add_command(rehearse)

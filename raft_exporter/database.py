@@ -11,7 +11,7 @@ import os
 import sqlite3
 import zlib
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -212,20 +212,10 @@ class _Rows:
         found = []
         for (value,) in self._connection.execute(query, parameters):
             try:
-                found.append(_value(value, kind))
+                found.append(msgspec.json.decode(value, type=kind))
             except (TypeError, ValueError):  # msgspec's errors are ValueErrors
                 self.skipped += 1
         return found
-
-
-def _value(text: bytes, kind: type[_T]) -> _T:
-    raw: Any = msgspec.json.decode(text)
-    if kind is not Entry or not isinstance(raw, dict):
-        return msgspec.convert(raw, kind)
-    # An Entry's evidence has truth values among its numbers, whatever its type says.
-    evidence = msgspec.convert(raw.pop("evidence", {}), dict[str, bool | int | float])
-    entry: Any = msgspec.structs.replace(msgspec.convert(raw, Entry), evidence=evidence)
-    return cast(_T, entry)
 
 
 def _json(value: Struct) -> str:

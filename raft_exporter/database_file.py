@@ -184,15 +184,15 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        raise StoreError(error.fault, f"{path}: {error}") from error
+        if error.path is not None:
+            raise
+        raise StoreError(error.fault, str(error), path) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
-        raise StoreError(
-            _FAULTS.get(code, "unavailable"), f"{path}: {' '.join(str(error).split())}"
-        ) from error
+        raise StoreError(_FAULTS.get(code, "unavailable"), " ".join(str(error).split()), path) from error
     except OSError as error:
-        raise StoreError("unavailable", f"{path}: {system_reason(error)}") from error
+        raise StoreError("unavailable", system_reason(error), path) from error
     except UnicodeDecodeError as error:  # in a message of SQLite about it
-        raise StoreError("damaged", f"{path}: expected UTF-8, got other bytes") from error
+        raise StoreError("damaged", "expected UTF-8, got other bytes", path) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise StoreError("refused", f"{path}: {error}") from error
+        raise StoreError("refused", str(error), path) from error

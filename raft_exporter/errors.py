@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 Fault: TypeAlias = Literal["damaged", "foreign", "gone", "unavailable", "refused"]
@@ -69,9 +70,10 @@ class StoreError(RaftExporterError):
     anew, an "unavailable" one may be fine the next time, and what it "refused" it never takes.
     """
 
-    def __init__(self, fault: Fault, message: str) -> None:
+    def __init__(self, fault: Fault, message: str, path: Path | None = None) -> None:
         self.fault = fault
-        super().__init__(message)
+        self.path = path
+        super().__init__(message if path is None else f"{path}: {message}")
 
 
 class DemoError(RaftExporterError):

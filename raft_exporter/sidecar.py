@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -18,9 +17,9 @@ from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
 from raft_exporter.errors import ConfigError, StartError, system_reason
 from raft_exporter.exposition import TableCollector, registry_of
 from raft_exporter.journal import Entry, EntryKind, Journal
+from raft_exporter.keeper import JOURNAL, Keeper
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
-from raft_exporter.model.judge import NEVER
 from raft_exporter.model.observed_clock import ObservedClock
 from raft_exporter.model.override import Override
 from raft_exporter.model.policy import Policy
@@ -32,17 +31,11 @@ from raft_exporter.per_member import PerMember
 from raft_exporter.secret import Secret
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
-from raft_exporter.store import Limits, Store, Stored
+from raft_exporter.store import Stored
 from raft_exporter.view import ClusterView, cluster_view
 from raft_exporter.web.app import make_app
 
 _log = logging.getLogger(__name__)
-
-_JOURNAL: Final = 2000
-"""Entries of the journal that are held in memory for the API."""
-
-_SAVE_EACH: Final = 1.0
-"""Seconds from one saving of the table to the next."""
 
 _DRAIN: Final = 0.8
 """Seconds that probes may wait for their answer when the sidecar stops."""
@@ -64,26 +57,25 @@ class Sidecar:
         self._wall = time.time
         self._clock = ObservedClock(self._real(), limit=policy.heartbeat_timeout)
         self._lag = 0.0
-        self.table = Table(policy, _static_members(config), now=self._now())
+        static = _static_members(config)
+        self.table = Table(policy, static, now=self._now())
         self._dial = {peer.id: peer.address for peer in config.peers}
         self._probers = PerMember(self._prober)
         self._identifying: asyncio.Task[None] | None = None
         self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
-        self._store = self._make_store()
+        self._keeper = Keeper(config.store, self.table, static, self._wall, self._take_up)
         self._stored_node: str | None = None
-        self._saved_at = NEVER
-        self._chronicle = Chronicle(Journal(_JOURNAL), self._wall, self._append)
+        self._chronicle = Chronicle(Journal(JOURNAL), self._wall, self._keeper.append)
         self._desk = OverrideDesk(self.table, self._chronicle, self._wall)
         self._neighbours = Neighbours(config, self.table, self._take, self._overridden_elsewhere, rng)
         self._web: web.AppRunner | None = None
 
     async def start(self) -> list[str]:
         """Take up what is stored, listen, begin to probe; give the base URLs served, or raise StartError."""
-        if self._store is not None:
-            self._take_up(await self._store.open())
-        self._chronicle.happened(EntryKind.STARTED)
+        self._take_up(await self._keeper.open())
         urls = await self._serve()
+        self._chronicle.happened(EntryKind.STARTED)
         await self._listen()
         node = self._config.node
         if node.id is not None:
@@ -115,9 +107,7 @@ class Sidecar:
         await self._neighbours.close()
         if leaving:
             await asyncio.wait(leaving, timeout=_DRAIN)
-        if self._store is not None:
-            self._save(self._now(), at_once=True)
-            await self._store.close()
+        await self._keeper.close(self._now())
         if self._web is not None:
             await self._web.cleanup()
 
@@ -146,12 +136,12 @@ class Sidecar:
     ) -> tuple[Override, bool]:
         """Set an override; give it, and whether it is stored."""
         override = self._desk.set(peer, state, seconds, author, reason)
-        return override, await self._keep()
+        return override, await self._keeper.keep(self._desk.entries())
 
     async def clear_override(self, peer: str, author: str, reason: str) -> bool | None:
         """Clear a member's override; give whether that is stored, None when none stood."""
         override = self._desk.clear(peer, author, reason)
-        return None if override is None else await self._keep()
+        return None if override is None else await self._keeper.keep(self._desk.entries())
 
     def ready(self) -> bool:
         """Whether there is evidence to judge by, or has been time enough for it."""
@@ -167,27 +157,22 @@ class Sidecar:
     def _take(self, evidence: Evidence) -> None:
         if isinstance(evidence, NodeIdentity):
             self._check_stored_node(evidence.id)
-        self.table.take(evidence, self._now())
+        now = self._now()
+        self._keeper.took(evidence, now)
+        self.table.take(evidence, now)
 
     def _judge(self) -> None:
         self._clock.limit = self.table.policy.heartbeat_timeout
         now = self._clock.tick(self._real())
         isolated = self.table.isolated
         transitions = self.table.judge(now)
-        self._save(now, at_once=bool(transitions))
+        self._keeper.judged(now, changed=bool(transitions))
         self._chronicle.moved(transitions, now)
         if self.table.isolated is not isolated:
             self._chronicle.happened(EntryKind.REJOINED if isolated else EntryKind.ISOLATED)
         self._desk.turn(members_known=self.table.configuration is not None)
         self._set_probers()
         self._neighbours.watch()
-
-    def _make_store(self) -> Store | None:
-        store = self._config.store
-        if store.path is None:
-            return None
-        limits = Limits(store.journal_rows, store.journal_age, store.evidence_rows, store.evidence_age)
-        return Store(Path(store.path), limits, self._wall, journal=_JOURNAL, found=self._take_up)
 
     def _take_up(self, stored: Stored) -> None:
         """Take up what was stored before a restart (JUDGEMENT: seeds, never proof)."""
@@ -197,7 +182,9 @@ class Sidecar:
             return
         self._stored_node = stored.memory.node
         age = self._wall() - stored.memory_at
-        used = self.table.restore(stored.memory, age, self._now())
+        now = self._now()
+        self._keeper.restored(stored.memory, age, now)
+        used = self.table.restore(stored.memory, age, now)
         event(_log, logging.INFO, "stored state", used=used, age=f"{age:.0f}s", node=stored.memory.node)
 
     def _check_stored_node(self, node: str) -> None:
@@ -206,27 +193,11 @@ class Sidecar:
         if stored is not None and stored != node:
             event(_log, logging.WARNING, "the stored state is of another node", stored=stored, node=node)
             self._desk.forget()
-            if self._store is not None:
-                self._store.keep(())
-
-    def _save(self, now: float, *, at_once: bool) -> None:
-        """Store the table now and then; one that knows nobody yet is no reason to forget what is stored."""
-        due = at_once or now - self._saved_at >= _SAVE_EACH
-        if self._store is not None and due and self.table.members:
-            self._saved_at = now
-            self._store.save(self.table.remember(now), self._wall())
-
-    def _append(self, entries: Sequence[Entry]) -> None:
-        if self._store is not None:
-            self._store.append(entries)
-
-    async def _keep(self) -> bool:
-        """Store all overrides; give whether they are on the disk."""
-        return self._store is not None and await self._store.keep(self._desk.entries())
+            self._keeper.replace(())
 
     def _overridden_elsewhere(self, entries: Sequence[Override]) -> None:
-        if self._desk.take(entries) and self._store is not None:
-            self._store.keep(self._desk.entries())
+        if self._desk.take(entries):
+            self._keeper.replace(self._desk.entries())
 
     async def _serve(self) -> list[str]:
         collector = TableCollector(
@@ -235,7 +206,7 @@ class Sidecar:
             perf=time.perf_counter,
             wall=self._wall,
             lag=lambda: self._lag,
-            store_errors=lambda: self._store.errors if self._store is not None else 0,
+            store_errors=lambda: self._keeper.errors,
         )
         disable_created_metrics()
         app = make_app(registry_of(collector), self.view, self.ready, self, self._token)

@@ -12,11 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "raft_exporter"
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo", "override_command", "events_command"},
+    {"demo", "override_command", "events_command", "rehearse_command"},
     {"sidecar", "neighbours", "client", "asking", "terminal", "reporting"},
     {"web"},
     {
         "chronicle",
+        "keeper",
+        "rehearse",
         "override_desk",
         "per_member",
         "exposition",
@@ -28,7 +30,7 @@ LAYERS = (
         "secret",
         "answers",
     },
-    {"config", "wire", "logs", "journal", "report"},
+    {"config", "wire", "logs", "journal", "report", "store", "evidence_log", "database", "database_file"},
     {"schema", "bounds"},
     {"strict_yaml", "notation"},
     {"model", "errors"},
