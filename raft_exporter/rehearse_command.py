@@ -212,17 +212,15 @@ class Rehearsal:
         console.print(Text(), self._timeline(), Text(), self._table(), sep="\n")
 
     def _difference(self) -> str:
-        changes = [
-            f"{name} {value:g} (recorded {', '.join(self._recorded_values(name))})"
-            for name, value in self._change.thresholds.items()
-        ]
+        changes = []
         timeout = self._change.heartbeat_timeout
         if timeout is not None:
-            changes.insert(0, f"HeartbeatTimeout {format_duration(timeout)}")
+            recorded = (format_duration(each.heartbeat_timeout) for each in self.policies)
+            changes.append(_changed("HeartbeatTimeout", format_duration(timeout), recorded))
+        for name, value in self._change.thresholds.items():
+            recorded = (f"{getattr(each.multiples, name):g}" for each in self.policies)
+            changes.append(_changed(name, f"{value:g}", recorded))
         return ", ".join(changes) or "none, see --set"
-
-    def _recorded_values(self, name: str) -> list[str]:
-        return list(dict.fromkeys(f"{getattr(policy.multiples, name):g}" for policy in self.policies))
 
     def _timeline(self) -> Table:
         columns = ("recorded policy", "other policy") if self._changed else ("recorded policy",)
@@ -252,6 +250,10 @@ class Rehearsal:
                     ", ".join(delays[:_SHOWN]) + more or UNKNOWN,
                 )
         return table
+
+
+def _changed(name: str, value: str, recorded: Iterable[str]) -> str:
+    return f"{name} {value} (recorded {', '.join(dict.fromkeys(recorded))})"
 
 
 def _as_json(said: Said | None) -> dict[str, Any] | None:

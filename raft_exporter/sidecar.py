@@ -75,8 +75,8 @@ class Sidecar:
         """Take up what is stored, listen, begin to probe; give the base URLs served, or raise StartError."""
         self._take_up(await self._keeper.open())
         urls = await self._serve()
-        self._chronicle.happened(EntryKind.STARTED)
         await self._listen()
+        self._chronicle.happened(EntryKind.STARTED)
         node = self._config.node
         if node.id is not None:
             self._take(NodeIdentity(id=node.id, address=node.raft or ""))

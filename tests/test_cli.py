@@ -176,7 +176,7 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
         process.send_signal(number)
         rest = [json.loads(line)["msg"] for line in process.stderr]
         assert process.wait(10) == 0
-    assert rest == ["stopping"]
+    assert rest == ["started", "stopping"]
 
 
 # probe
