@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import zlib
+from collections import deque
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,6 +22,12 @@ from raft_exporter.errors import StoreError
 from raft_exporter.journal import Entry
 from raft_exporter.model.memory import Memory, RememberedMember
 from raft_exporter.model.override import Override
+
+_ENTRIES: Final = 5000
+"""Journal entries that wait for a database that does not work; the oldest go first."""
+
+_BLOCKS: Final = 64
+"""The same for blocks of evidence."""
 
 _PRUNE_EACH: Final = 64
 """Writes from one pruning to the next."""
@@ -69,6 +76,35 @@ class Batch(Struct, frozen=True):
     overrides: tuple[Override, ...] | None = None
     entries: tuple[Entry, ...] = ()
     blocks: tuple[Block, ...] = ()
+
+
+class Backlog:
+    """What is to be written, so far as it can be kept: of the journal and the evidence the latest."""
+
+    def __init__(self) -> None:
+        self.memory: Saved | None = None
+        self.overrides: tuple[Override, ...] | None = None
+        self.entries: deque[Entry] = deque(maxlen=_ENTRIES)
+        self.blocks: deque[Block] = deque(maxlen=_BLOCKS)
+
+    def any(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.memory or self.overrides is not None or self.entries or self.blocks)
+
+    def take(self) -> Batch:
+        """Give all of it, and keep nothing."""
+        batch = Batch(self.memory, self.overrides, tuple(self.entries), tuple(self.blocks))
+        self.memory = self.overrides = None
+        self.entries.clear()
+        self.blocks.clear()
+        return batch
+
+    def give_back(self, batch: Batch) -> None:
+        """Take what could not be written, unless there is newer."""
+        self.memory = self.memory or batch.memory
+        self.overrides = batch.overrides if self.overrides is None else self.overrides
+        self.entries = deque((*batch.entries, *self.entries), maxlen=_ENTRIES)
+        self.blocks = deque((*batch.blocks, *self.blocks), maxlen=_BLOCKS)
 
 
 class Stored(Struct, frozen=True):

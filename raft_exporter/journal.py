@@ -44,7 +44,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     before_for: float | None = None
     """For how many seconds the state before had stood."""
     override: Override | None = None
-    evidence: dict[str, bool | float] = {}
+    evidence: dict[str, bool | int | float] = {}
 
 
 class Journal:
@@ -78,9 +78,9 @@ class Journal:
         return list(found)
 
 
-def evidence_ages(evidence: MemberEvidence, now: float) -> dict[str, bool | float]:
+def evidence_ages(evidence: MemberEvidence, now: float) -> dict[str, bool | int | float]:
     """Give evidence with its times as ages at ``now``, without what never happened."""
-    facts: dict[str, bool | float] = {}
+    facts: dict[str, bool | int | float] = {}
     for name in evidence.__struct_fields__:
         value = getattr(evidence, name)
         if not name.endswith(("_at", "_since", "_until")):

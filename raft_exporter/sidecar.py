@@ -64,7 +64,7 @@ class Sidecar:
         self._identifying: asyncio.Task[None] | None = None
         self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
-        self._keeper = Keeper(config.store, self.table, static, self._wall, self._take_up)
+        self._keeper = Keeper(config.store, self.table, static, self._wall, self._take_up_late)
         self._stored_node: str | None = None
         self._chronicle = Chronicle(Journal(JOURNAL), self._wall, self._keeper.append)
         self._desk = OverrideDesk(self.table, self._chronicle, self._wall)
@@ -186,6 +186,11 @@ class Sidecar:
         self._keeper.restored(stored.memory, age, now)
         used = self.table.restore(stored.memory, age, now)
         event(_log, logging.INFO, "stored state", used=used, age=f"{age:.0f}s", node=stored.memory.node)
+
+    def _take_up_late(self, stored: Stored) -> None:
+        """Take up what could not be read at the start; nothing that was set since is lost by it."""
+        self._take_up(stored)
+        self._keeper.replace(self._desk.entries())
 
     def _check_stored_node(self, node: str) -> None:
         """Let go of another node's overrides; of its members the table does by itself."""

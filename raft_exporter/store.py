@@ -11,15 +11,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVarTuple
 
 import msgspec
 
-from raft_exporter.database import Batch, Block, Database, Limits, Saved, Stored
+from raft_exporter.database import Backlog, Batch, Block, Database, Limits, Saved, Stored
 from raft_exporter.database_file import set_aside
 from raft_exporter.errors import StoreError
 from raft_exporter.journal import Entry
@@ -38,45 +36,10 @@ _PATIENCE: Final = 5.0
 _RETRY: Final = 30.0
 """Seconds from one attempt to the next while it does not work."""
 
-_ENTRIES: Final = 5000
-"""Journal entries that wait for a database that does not work; the oldest go first."""
-
-_BLOCKS: Final = 64
-"""The same for blocks of evidence."""
-
 _NOTHING: Final = Batch()
 
 _JOURNAL: Final = 2000
 """Entries that are read at the opening, unless told otherwise."""
-
-
-@dataclass
-class _Waiting:
-    """What is not written yet. Invariant: whoever touches it holds the store's lock."""
-
-    memory: Saved | None = None
-    overrides: tuple[Override, ...] | None = None
-    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=_ENTRIES))
-    blocks: deque[Block] = field(default_factory=lambda: deque(maxlen=_BLOCKS))
-    askers: list[asyncio.Future[bool]] = field(default_factory=list)
-
-    def any(self) -> bool:
-        return bool(self.memory or self.overrides is not None or self.entries or self.blocks)
-
-    def take(self) -> tuple[Batch, list[asyncio.Future[bool]]]:
-        batch = Batch(self.memory, self.overrides, tuple(self.entries), tuple(self.blocks))
-        askers, self.askers = self.askers, []
-        self.memory = self.overrides = None
-        self.entries.clear()
-        self.blocks.clear()
-        return batch, askers
-
-    def give_back(self, batch: Batch) -> None:
-        """Take what could not be written, unless there is newer; what is over the bounds is lost."""
-        self.memory = self.memory or batch.memory
-        self.overrides = batch.overrides if self.overrides is None else self.overrides
-        self.entries = deque((*batch.entries, *self.entries), maxlen=self.entries.maxlen)
-        self.blocks = deque((*batch.blocks, *self.blocks), maxlen=self.blocks.maxlen)
 
 
 class Store:
@@ -108,7 +71,8 @@ class Store:
         self._found = found
         self._retry = retry
         self._lock = threading.Condition()
-        self._waiting = _Waiting()
+        self._waiting = Backlog()
+        self._askers: list[asyncio.Future[bool]] = []
         self._urgent = self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: asyncio.Future[Stored]
@@ -168,7 +132,7 @@ class Store:
                 asker.set_result(False)
                 return asker
             self._waiting.overrides = tuple(overrides)
-            self._waiting.askers.append(asker)
+            self._askers.append(asker)
             self._urgent = True
             self._lock.notify()
         return asker
@@ -212,7 +176,8 @@ class Store:
                     break
                 self._lock.wait(rest)
             self._urgent = False
-            return self._closing, *self._waiting.take()
+            askers, self._askers = self._askers, []
+            return self._closing, self._waiting.take(), askers
 
     def _attempt(self, batch: Batch) -> StoreError | None:
         """Write a batch, and say how the store fares since."""
@@ -242,6 +207,12 @@ class Store:
                 self._shut()
                 if error.fault == "unavailable":
                     break
+            except Exception as error:
+                # A fault of our own must not end the thread: without this batch it goes on.
+                self.errors += 1
+                self._shut()
+                event(_log, logging.ERROR, "the store failed", exc_info=error)
+                return StoreError("refused", str(error), self._path)
             else:
                 return None
         return problem

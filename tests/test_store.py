@@ -591,6 +591,58 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
         assert len(store._waiting.blocks) == 64
 
 
+async def test_a_fault_of_our_own_costs_what_was_to_be_written_and_no_more(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(path) as (store, _):
+        assert store._database is not None
+        store._database.write = None  # type: ignore[assignment, method-assign]
+        assert not await store.keep([override("n2")])
+        assert await store.keep([override("n3")])
+        assert store.errors == 1
+    assert "the store failed" in caplog.text
+    assert (await stored_in(path)).overrides == (override("n3"),)
+
+
+async def test_a_crash_while_the_file_is_made_leaves_one_that_is_taken_for_new(path: Path) -> None:
+    change(path, "PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA journal_mode = WAL", "VACUUM")
+    assert path.stat().st_size
+    async with opened(path) as (store, _):
+        assert await store.keep([override()])
+        assert store.errors == 0
+
+
+async def test_a_power_cut_anywhere_leaves_a_beginning_of_what_was_written(
+    path: Path, tmp_path: Path
+) -> None:
+    wal, rng = path.with_name("state.db-wal"), random.Random(1)
+    async with opened(path) as (store, _):
+        for number in range(1, 30):
+            store.append([entry(number)])
+            assert await store.keep([override(reason=str(number))])
+        whole, log = path.read_bytes(), wal.read_bytes()
+    for length in sorted(rng.randrange(len(log) + 1) for _ in range(40)):
+        place = tmp_path / f"cut-{length}" / "state.db"
+        place.parent.mkdir()
+        place.write_bytes(whole)
+        place.with_name("state.db-wal").write_bytes(log[:length])
+        async with opened(place) as (store, stored):
+            assert store.errors == 0
+        assert [each.id for each in stored.journal] == list(range(1, len(stored.journal) + 1))
+        assert [each.reason for each in stored.overrides] == [str(len(stored.journal))] * bool(stored.journal)
+        assert aside(place) == []
+
+
+async def test_a_database_too_large_to_be_checked_soon_is_used_unchecked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as (store, _):
+        store.append([entry(number) for number in range(1, 4000)])
+    monkeypatch.setattr("raft_exporter.database_file._CHECK", -1.0)
+    async with opened(path) as (store, stored):
+        assert (store.errors, stored.journal[-1].id) == (0, 3999)
+
+
 async def test_closing_a_store_that_was_never_opened_does_nothing(path: Path) -> None:
     store = Store(path, Limits(), lambda: NOW)
     store.append([entry(1)])
@@ -629,7 +681,7 @@ async def test_kill_9_at_any_moment_loses_no_override_and_no_entry(path: Path) -
     for _ in range(20):
         writer = subprocess.Popen([sys.executable, "-c", _WRITER, path], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        for _ in range(rng.randrange(1, 300)):
+        for _ in range(rng.randrange(1, 120)):
             last = int(writer.stdout.readline())
         writer.send_signal(signal.SIGKILL)
         last = int(([str(last), *writer.stdout.read().split()])[-1])
