@@ -31,6 +31,10 @@ test: setup build/raftnode ## Run all tests, Go with the race detector, Python w
 	$(VENV)/bin/coverage report --fail-under=90
 	$(VENV)/bin/coverage report --include='raft_exporter/model/*' --fail-under=100
 
+.PHONY: chaos
+chaos: setup build/raftnode ## Break five real nodes in network namespaces in every way, for 15 minutes; kill a sidecar 100 times
+	RAFT_EXPORTER_CHAOS=long $(VENV)/bin/python -m pytest tests/chaos tests/integration/test_restart.py $(ARGS)
+
 .PHONY: lint
 lint: setup ## Check style and types, Python and Go
 	$(VENV)/bin/ruff check

@@ -239,10 +239,13 @@ def _refused(
 
 
 def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
-    """Whether native probes go unanswered although the member's host acknowledged the outstanding one."""
+    """Whether native probes go unanswered although the member's host acknowledged the outstanding one.
+
+    Not where others have theirs answered: then it is our connection that waits for a lost packet.
+    """
     return (
         e.unanswered >= policy.probe_failures
-        and now - max(e.main_loop_at, e.armed_at) >= policy.suspect_after
+        and now - max(e.main_loop_at, e.witness_main_loop_at, e.armed_at) >= policy.suspect_after
         and e.host_at >= e.asked_at
         and now - e.host_at < policy.host_fresh
     )
@@ -262,7 +265,7 @@ def _heard_by_others(
     risen = e.witness_at - e.witness_since >= rise_span
     if offline and not risen:
         return offline  # back for a moment: not often and long enough to be believed
-    if host_alone and now - e.witness_main_loop_at >= policy.suspect_after:
+    if host_alone:
         # A snapshot explains it, but whoever went offline has to rise first.
         rises = previous.down and e.installing_snapshot and not risen
         return (State.STALLED, Reason.RECOVERING) if rises else _stuck(e)

@@ -87,6 +87,8 @@ class Member:
         self._status_at = NEVER
         self._main_loop_at = NEVER
         self._host_at = NEVER
+        self._sidecar_host_at = NEVER
+        self._connected = False
         self._sidecar_at = NEVER
         self._asked_at = NEVER
         self._unanswered = 0
@@ -151,7 +153,7 @@ class Member:
         if result.round_trip is not None:
             record.durations.observe(result.round_trip)
         if result.host_age is not None:
-            self._host_at = max(self._host_at, at - result.host_age)
+            self._host_answered(result.kind, at - result.host_age)
         if result.outcome is not Outcome.OK:
             record.failures[result.outcome] += 1
         if result.kind is not ProbeKind.RAFT:
@@ -184,7 +186,7 @@ class Member:
             status_at=self._status_at,
             main_loop_at=self._main_loop_at,
             contact_at=self.contact_at,
-            host_at=self._host_at,
+            host_at=self._host_at if self._connected else max(self._host_at, self._sidecar_host_at),
             asked_at=self._asked_at,
             unanswered=self._unanswered,
             bad_answers=self._bad_answers,
@@ -231,7 +233,7 @@ class Member:
         """Whether nothing came from this member or its host for ``suspect_after`` though it should have."""
         asked = self._failures > 0 or (heartbeats_speak and self._heartbeat_at > NEVER)
         silent = now - max(self.contact_at, self._armed_at) >= policy.suspect_after
-        return asked and silent and now - self._host_at >= policy.host_fresh
+        return asked and silent and now - max(self._host_at, self._sidecar_host_at) >= policy.host_fresh
 
     def contact_age(self, now: float) -> float | None:
         """Seconds since the last direct success, one before a restart of this sidecar too; None: never."""
@@ -264,6 +266,13 @@ class Member:
         """Seconds since any direct success; since the member is known, if there was none."""
         return max(now - max(self.contact_at, self._armed_at), 0.0)
 
+    def _host_answered(self, kind: ProbeKind, at: float) -> None:
+        # That the host's sidecar answers does not say that an outstanding Raft request has arrived.
+        if kind is ProbeKind.RAFT:
+            self._host_at = max(self._host_at, at)
+        else:
+            self._sidecar_host_at = max(self._sidecar_host_at, at)
+
     def _answered(self, result: ProbeResult, at: float, policy: Policy) -> None:
         self._main_loop_at = max(self._main_loop_at, at)
         self._unanswered = 0
@@ -281,6 +290,7 @@ class Member:
             case Outcome.TIMEOUT:
                 self._unanswered += 1
                 self._bad_answers = 0
+                self._connected = result.waiting is not None
                 if result.waiting is not None:
                     self._asked_at = at - result.waiting
                 elif self._unanswered == 1:

@@ -132,6 +132,7 @@ class Policy(Struct, frozen=True):
     host_fresh: float
     """How long a host's last sign of life counts: ``suspect_after``, at least 2.5 s."""
     gone_after: float
+    """At least ``host_fresh`` and one H more."""
     alone_after: float
     stall_after: float
     join_grace: float
@@ -148,15 +149,18 @@ class Policy(Struct, frozen=True):
     def of(cls, heartbeat_timeout: float, multiples: Multiples = DEFAULTS) -> Policy:
         """Give the policy for a node whose HeartbeatTimeout is ``heartbeat_timeout`` seconds."""
         h, m = heartbeat_timeout, multiples
+        host_fresh = max(m.suspect_after * h, _HOST_FRESH)
+        # Whoever is cut off has to find that out before it blames others for their silence.
+        gone_after = max(m.gone_after * h, host_fresh + h)
         return cls(
             heartbeat_timeout=h,
             suspect_after=m.suspect_after * h,
             refusals=m.refusals,
             refusal_span=m.refusal_span * h,
             probe_failures=m.probe_failures,
-            host_fresh=max(m.suspect_after * h, _HOST_FRESH),
-            gone_after=m.gone_after * h,
-            alone_after=m.alone_after * h,
+            host_fresh=host_fresh,
+            gone_after=gone_after,
+            alone_after=max(m.alone_after * h, gone_after),
             stall_after=m.stall_after * h,
             join_grace=m.join_grace * h,
             rise=m.rise,

@@ -255,7 +255,7 @@ def test_verdicts_scale_with_the_heartbeat_timeout(
     other = replace(evidence, **{name: scaled(getattr(evidence, name)) for name in times_of})
     one, many = Policy.of(H), Policy.of(H * factor)
     one = replace(one, host_fresh=2 * H)
-    many = replace(many, host_fresh=2 * H * factor)
+    many = replace(many, host_fresh=2 * H * factor, gone_after=5.5 * H * factor, alone_after=15 * H * factor)
     previous = replace(previous, penalty=0.0)  # its half-life is judged elsewhere
     edges = (
         0.5,

@@ -122,3 +122,13 @@ def test_the_way_back_doubles_with_each_unit_of_penalty_beyond_the_first(
 def test_damping_never_makes_the_way_back_shorter() -> None:
     assert Policy.of(1.0, Multiples(rise_span=90.0)).rise_span_at(1) == 90.0
     assert Policy.of(1.0, Multiples(rise_span=90.0)).rise_span_at(9) == 90.0
+
+
+@pytest.mark.parametrize(("h", "gone", "alone"), [(1.0, 5.5, 15.0), (0.5, 3.0, 7.5), (0.1, 2.6, 2.6)])
+def test_nobody_is_gone_before_a_node_can_know_that_it_is_cut_off_itself(
+    h: float, gone: float, alone: float
+) -> None:
+    policy = Policy.of(h)
+    assert policy.gone_after == pytest.approx(gone)
+    assert policy.alone_after == pytest.approx(alone)
+    assert policy.gone_after >= policy.host_fresh + h

@@ -18,6 +18,7 @@ from tests.model.story import (
     Story,
     answered,
     dead,
+    hears,
     leading,
     probe,
     refused,
@@ -253,3 +254,26 @@ def test_silence_of_the_sidecar_is_since_its_last_report() -> None:
     assert member.sidecar_silence(4.0) == 3.0
     assert member.probes[ProbeKind.SIDECAR].failures == {Outcome.REFUSED: 1}
     assert story.judge()["n3"] == "unknown", "a sidecar is not its node"
+
+
+def test_a_sidecar_that_answers_says_nothing_of_a_request_that_may_be_lost() -> None:
+    story = Story()
+    story.live(3.0, probe("n2"), probe("n3"))
+    sidecar = ProbeResult(peer="n3", kind=ProbeKind.SIDECAR, outcome=Outcome.OK, host_age=0.0)
+    for tick in range(1, 7):
+        story.live(
+            story.now + 0.5,
+            probe("n2"),
+            sidecar,
+            unanswered("n3", host_age=2.0 + tick * 0.5, waiting=tick * 0.5),
+        )
+    assert story.state("n3") is State.SUSPECT
+
+
+def test_a_main_loop_that_answers_others_is_not_stuck_because_our_connection_is() -> None:
+    story = Story()
+    story.live(3.0, probe("n2"), probe("n3"))
+    for tick in range(1, 7):
+        at = story.now + 0.5
+        story.live(at, probe("n2"), hears("n2", "n3"), unanswered("n3", waiting=tick * 0.5))
+    assert story.state("n3") is State.SUSPECT
