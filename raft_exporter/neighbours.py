@@ -12,6 +12,7 @@ import aiohttp
 from raft_exporter.config import Config
 from raft_exporter.model.evidence import ProbeResult, Report
 from raft_exporter.model.override import Override
+from raft_exporter.model.reports import of_another_cluster
 from raft_exporter.model.table import Table
 from raft_exporter.per_member import PerMember
 from raft_exporter.report import Message, encode
@@ -21,7 +22,7 @@ from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
 SOURCE: Final = "report"
 """The ``source`` of what is rejected in ``raft_exporter_rejected_total``."""
 
-REASONS: Final = ("not_a_member", *REJECTIONS)
+REASONS: Final = ("not_a_member", "another_cluster", *REJECTIONS)
 
 
 class Neighbours:
@@ -106,6 +107,8 @@ class Neighbours:
         )
 
     def _message(self, message: Message) -> None:
+        if of_another_cluster(self._table.configuration, message.report.configuration):
+            return  # nor are its overrides and URLs ours
         self._urls.told(message.sidecars, self._table.members)
         self._overrides(message.overrides)
 

@@ -439,6 +439,36 @@ async def test_the_same_timing_told_again_wakes_nobody(monkeypatch: pytest.Monke
     assert len(results) == 1
 
 
+async def test_a_member_that_comes_back_is_asked_twice_as_often_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timing = Timing.of(1.0, None, None)
+    prober = RaftProber("n2", ("127.0.0.1", 1), timing, lambda _: None, random.Random(1))
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+
+    def delays() -> tuple[float, float]:
+        found = [prober._delay() for _ in range(100)]
+        return min(found), max(found)
+
+    usual, often = (0.4, 0.6), (0.2, 0.3)
+    prober._tell(Outcome.TIMEOUT)
+    now += 1.9
+    prober._tell(Outcome.OK)
+    assert usual[0] <= delays()[0] <= delays()[1] <= usual[1], "it was away for less than 2 H"
+    prober._tell(Outcome.TIMEOUT)
+    now += 1.0
+    prober._tell(Outcome.TIMEOUT)
+    now += 1.0
+    assert usual[0] <= delays()[0], "while it is away"
+    prober._tell(Outcome.OK)
+    now += 3.9
+    prober._tell(Outcome.OK)
+    assert often[0] <= delays()[0] <= delays()[1] <= often[1]
+    now += 0.2
+    assert usual[0] <= delays()[0] <= delays()[1] <= usual[1], "4 H after its return"
+
+
 async def test_asking_once() -> None:
     async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(len(PROBE))

@@ -122,6 +122,17 @@ def latest_configuration(known: Configuration | None, told: Configuration | None
     return told
 
 
+def of_another_cluster(known: Configuration | None, told: Configuration | None) -> bool:
+    """Whether two configurations have no server in common, by id and address.
+
+    Clusters may give their servers the same ids and share their hosts: then only the addresses differ.
+    """
+    if known is None or told is None or not told.servers:
+        return False
+    ours = {(each.id, each.address) for each in known.servers}
+    return not any((each.id, each.address) in ours for each in told.servers)
+
+
 def _sight(row: ReportedMember, at: float, policy: Policy) -> Sight:
     heard_at = NEVER if row.heartbeat is None else at - row.heartbeat
     main_loop_at = NEVER if row.raft is None else at - row.raft

@@ -32,7 +32,7 @@ from raft_exporter.model.node import Node
 from raft_exporter.model.override import Override, shown_state
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.quorum import Quorum, majority
-from raft_exporter.model.reports import Reports, latest_configuration, testimony
+from raft_exporter.model.reports import Reports, latest_configuration, of_another_cluster, testimony
 from raft_exporter.model.transition import Transition
 
 
@@ -55,6 +55,10 @@ class Table:
         self.reports = Reports()
         self.overrides: dict[str, Override] = {}
         """The overrides that stand at present, by member: they mask what is shown, never what is judged."""
+        self._own_configuration: Configuration | None = None
+        """What the node itself told last: the others are told nothing else, so that no rumour goes round."""
+        self._began_anew = False
+        """The node's log begins anew, below what it told before, and has not caught up with what was known."""
         self._static = tuple(static)
         self._memory: Memory | None = None
         self._memory_at = NEVER
@@ -122,7 +126,7 @@ class Table:
             members=tuple(row for row in rows if row is not None),
             isolated=self.isolated,
             installing_snapshot=self._installing_snapshot(now),
-            configuration=self.configuration,
+            configuration=self._own_configuration,
         )
 
     def remember(self, now: float) -> Memory:
@@ -252,12 +256,11 @@ class Table:
         if report.reporter not in self.members or report.reporter == self.node.id:
             self.intake.rejected["report", "not_a_member"] += 1
             return
+        if of_another_cluster(self.configuration, report.configuration):
+            self.intake.rejected["report", "another_cluster"] += 1
+            return
         self.reports.take(report, self.policy, now)
-        known = self.configuration
-        told = None if report.isolated else report.configuration
-        latest = latest_configuration(known, told)
-        if latest is not None and latest is not known:
-            self._take_configuration(latest, now)
+        self._choose_configuration(None if report.isolated else report.configuration, now)
 
     def _take_probe(self, result: ProbeResult, now: float) -> None:
         member = self.members.get(result.peer)
@@ -332,9 +335,32 @@ class Table:
     def _take_configuration(self, configuration: Configuration, now: float) -> None:
         if not configuration.servers:
             return  # a node that was never bootstrapped knows no cluster yet
+        before, self._own_configuration = self._own_configuration, configuration
+        if before is not None and latest_configuration(configuration, before) is before:
+            self._began_anew = True
         known = self.configuration
-        if known is not None and latest_configuration(configuration, known) is known:
-            return  # another node told a later one
+        if known is None or latest_configuration(configuration, known) is not known:
+            self._began_anew = False
+            self._set_configuration(configuration, now)  # else another node told a later one
+        self._choose_configuration(None, now)
+
+    def _choose_configuration(self, told: Configuration | None, now: float) -> None:
+        """Go over to what a reporter told, if it is later than what is known.
+
+        When the node's log began anew, it is what the node and the credible reporters say at present: a
+        cluster that was bootstrapped anew counts from one again, and the old one must not stand for ever.
+        """
+        known = self.configuration
+        latest = latest_configuration(known, told)
+        if self._began_anew:
+            latest = self._own_configuration
+            for held in self.reports.credible(self.policy, now).values():
+                latest = latest_configuration(latest, held.report.configuration)
+        if latest is not None and latest is not known:
+            self._set_configuration(latest, now)
+
+    def _set_configuration(self, configuration: Configuration, now: float) -> None:
+        known = self.configuration
         if known is None or configuration.servers != known.servers:
             self._drop_heartbeats()
         self.configuration = configuration

@@ -42,7 +42,10 @@ class Timing(Struct, frozen=True):
     timeout: float
     """A probe unanswered for so long counts as failed; it goes on waiting, and fails again each time."""
     retry: float
-    """The wait after a first refusal: long enough that three of them confirm it (half of H)."""
+    """The wait after a first refusal: long enough that three of them confirm it (half of H).
+
+    Also while a member comes back, so that its return is told as soon as it has lasted long enough.
+    """
 
     @classmethod
     def of(cls, heartbeat_timeout: float, interval: float | None, timeout: float | None) -> Timing:
@@ -56,6 +59,16 @@ class Timing(Struct, frozen=True):
             timeout=min(timeout or every, heartbeat_timeout),
             retry=min(heartbeat_timeout / 4, every),
         )
+
+    @property
+    def gone_for(self) -> float:
+        """A member that failed for so long (2 H) comes back when it answers, and does not just go on."""
+        return 4 * self.interval
+
+    @property
+    def return_takes(self) -> float:
+        """For how long a return is followed closely (4 H)."""
+        return 8 * self.interval
 
     @property
     def dead_after(self) -> float:
@@ -180,6 +193,8 @@ class RaftProber:
         self._connection: RaftConnection | None = None
         self._refusals = 0
         self._closed = 0
+        self._failing_since: float | None = None
+        self._returned_at = float("-inf")
 
     async def run(self) -> None:
         """Probe until cancelled; then the connection is closed with no unread answer, if that can be had."""
@@ -285,7 +300,9 @@ class RaftProber:
             return self.timing.retry * self._rng.uniform(1, 1 + _JITTER)
         if self._closed == 1:
             return self.timing.retry / 5  # a node that ends may accept once more before its port is closed
-        return self.timing.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+        returns = asyncio.get_running_loop().time() - self._returned_at < self.timing.return_takes
+        every = self.timing.retry if returns else self.timing.interval
+        return every * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
 
     def _tell(
         self,
@@ -297,6 +314,13 @@ class RaftProber:
         term: int | None = None,
         last_log_index: int | None = None,
     ) -> None:
+        now = asyncio.get_running_loop().time()
+        if outcome is not Outcome.OK:
+            self._failing_since = now if self._failing_since is None else self._failing_since
+        elif self._failing_since is not None:
+            if now - self._failing_since >= self.timing.gone_for:
+                self._returned_at = now
+            self._failing_since = None
         self._report(
             ProbeResult(
                 peer=self.peer,
