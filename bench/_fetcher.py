@@ -49,7 +49,10 @@ class Fetcher:
         deadline = now + FETCHING.timeout
         world, way = self._world, self._way
         if self._epoch != world.epoch(way[1], Service.SIDECAR, now):
-            opened = world.connect(*way, Service.SIDECAR, now, FETCHING.timeout)
+            opened = world.connect(*way, Service.SIDECAR, now, FETCHING.connect)
+            while not (opened.open or opened.refused) and opened.at < deadline:
+                patience = min(FETCHING.connect, deadline - opened.at)
+                opened = world.connect(*way, Service.SIDECAR, opened.at, patience)
             if not opened.open:
                 self._at(
                     opened.at, partial(self._fail, Outcome.REFUSED if opened.refused else Outcome.TIMEOUT)

@@ -33,6 +33,7 @@ from raft_exporter.errors import ClientError, ConfigError, WireError, system_rea
 from raft_exporter.events_command import events
 from raft_exporter.flags import RunFlags, with_flags
 from raft_exporter.logs import Format, Level, event, setup
+from raft_exporter.lookups import LookupThreads
 from raft_exporter.override_command import override
 from raft_exporter.rehearse_command import rehearse
 from raft_exporter.reporting import reported
@@ -101,6 +102,7 @@ def run(path: Path | None, **flags: Unpack[RunFlags]) -> None:
 async def _run(settings: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(LookupThreads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     token = token_from(settings.web.token_file, os.environ.get(TOKEN))

@@ -21,7 +21,7 @@ from raft_exporter.database_file import BUSY, check, create, identify, inode, re
 from raft_exporter.errors import StoreError
 from raft_exporter.journal import Entry
 from raft_exporter.model.memory import Memory, RememberedMember
-from raft_exporter.model.override import Override
+from raft_exporter.model.override import FORCED, Override
 
 _ENTRIES: Final = 5000
 """Journal entries that wait for a database that does not work; the oldest go first."""
@@ -155,14 +155,15 @@ class Database:
                 memory = Memory(
                     node=node.decode("utf-8", "replace") if node else None, members=tuple(members)
                 )
-            overrides = read.all(Override, "SELECT value FROM overrides")
+            held = read.all(Override, "SELECT value FROM overrides")
+            overrides = [each for each in held if each.cleared or each.state in FORCED]
             entries = read.all(Entry, "SELECT value FROM journal ORDER BY row DESC LIMIT ?", journal)
             return Stored(
                 memory=memory,
                 memory_at=at if memory is not None else 0.0,
                 overrides=tuple(overrides),
                 journal=tuple(reversed(entries)),
-                skipped=read.skipped,
+                skipped=read.skipped + len(held) - len(overrides),
             )
 
     def write(self, batch: Batch, limits: Limits, wall: float) -> None:

@@ -12,7 +12,6 @@ import aiohttp
 from raft_exporter.config import Config
 from raft_exporter.model.evidence import ProbeResult, Report
 from raft_exporter.model.override import Override
-from raft_exporter.model.reports import of_another_cluster
 from raft_exporter.model.table import Table
 from raft_exporter.per_member import PerMember
 from raft_exporter.report import Message, encode
@@ -107,7 +106,7 @@ class Neighbours:
         )
 
     def _message(self, message: Message) -> None:
-        if of_another_cluster(self._table.configuration, message.report.configuration):
+        if self._table.is_foreign(message.report):
             return  # nor are its overrides and URLs ours
         self._urls.told(message.sidecars, self._table.members)
         self._overrides(message.overrides)

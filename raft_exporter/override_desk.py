@@ -55,19 +55,23 @@ class OverrideDesk:
         for each in news:
             if each.peer in self._table.overrides:
                 self._chronicle.overridden(EntryKind.OVERRIDE_SET, each)
-            elif each.cleared and each.peer in before:
-                self._chronicle.overridden(EntryKind.OVERRIDE_CLEARED, each)
+            elif each.peer in before:
+                ended = EntryKind.OVERRIDE_CLEARED if each.cleared else EntryKind.OVERRIDE_EXPIRED
+                self._chronicle.overridden(ended, each)
         return news
 
-    def turn(self, *, members_known: bool) -> None:
-        """Let go of what has expired, and of those of members that left once the membership is known."""
+    def turn(self, *, members_known: bool) -> bool:
+        """Let go of what has expired, and of those of members that left once the membership is known.
+
+        True when the store has to let go of something, too: who comes back later starts anew.
+        """
         wall = self._wall()
         before = self._table.overrides
         after = self._table.overrides = self._overrides.standing(wall)
         for peer, each in before.items():
             if peer not in after and peer in self._table.members:
                 self._chronicle.overridden(EntryKind.OVERRIDE_EXPIRED, each)
-        self._overrides.drop(wall, self._table.members.keys() if members_known else None)
+        return self._overrides.drop(wall, self._table.members.keys() if members_known else None)
 
     def _put(self, peer: str, state: str, expires_at: float, author: str, reason: str) -> Override:
         override = Override(

@@ -147,7 +147,7 @@ class ReportsConfig(Struct, frozen=True):
         Timing | None, Meta(description="Time from one report of a member to the next; half of H by default.")
     ] = None
     timeout: Annotated[
-        Timing | None, Meta(description="How long a report may take; by default H, at least 500ms.")
+        Timing | None, Meta(description="How long a report may take; by default 0.8 H, at least 500ms.")
     ] = None
 
 

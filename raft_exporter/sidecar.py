@@ -37,6 +37,8 @@ from raft_exporter.web.app import make_app
 
 _log = logging.getLogger(__name__)
 
+_FOREIGN: Final = "the stored state is of another node"
+
 _DRAIN: Final = 0.8
 """Seconds that probes may wait for their answer when the sidecar stops."""
 
@@ -162,25 +164,31 @@ class Sidecar:
         self.table.take(evidence, now)
 
     def _judge(self) -> None:
-        self._clock.limit = self.table.policy.heartbeat_timeout
         now = self._clock.tick(self._real())
+        # After the tick: a smaller limit than was read under would turn the clock back.
+        self._clock.limit = self.table.policy.heartbeat_timeout
         isolated = self.table.isolated
         transitions = self.table.judge(now)
         self._keeper.judged(now, changed=bool(transitions))
         self._chronicle.moved(transitions, now)
         if self.table.isolated is not isolated:
             self._chronicle.happened(EntryKind.REJOINED if isolated else EntryKind.ISOLATED)
-        self._desk.turn(members_known=self.table.configuration is not None)
+        if self._desk.turn(members_known=self.table.configuration is not None):
+            self._keeper.replace(self._desk.entries())
         self._set_probers()
         self._neighbours.watch()
 
     def _take_up(self, stored: Stored) -> None:
         """Take up what was stored before a restart (JUDGEMENT: seeds, never proof)."""
         self._chronicle.journal.restore(stored.journal)
+        told = stored.memory.node if stored.memory is not None else None
+        if None not in {told, self.table.node.id} and told != self.table.node.id:
+            event(_log, logging.WARNING, _FOREIGN, stored=told, node=self.table.node.id)
+            return
         self._desk.restore(stored.overrides)
         if stored.memory is None:
             return
-        self._stored_node = stored.memory.node
+        self._stored_node = told
         age = self._wall() - stored.memory_at
         now = self._now()
         self._keeper.restored(stored.memory, age, now)
@@ -196,7 +204,7 @@ class Sidecar:
         """Let go of another node's overrides; of its members the table does by itself."""
         stored, self._stored_node = self._stored_node, None
         if stored is not None and stored != node:
-            event(_log, logging.WARNING, "the stored state is of another node", stored=stored, node=node)
+            event(_log, logging.WARNING, _FOREIGN, stored=stored, node=node)
             self._desk.forget()
             self._keeper.replace(())
 

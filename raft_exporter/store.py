@@ -33,6 +33,9 @@ _Ts = TypeVarTuple("_Ts")
 _PATIENCE: Final = 5.0
 """Seconds that anybody waits for the database: a disk that hangs is what we are here to report."""
 
+_FAREWELL: Final = 1.0
+"""Seconds that the end of the sidecar may take for it."""
+
 _RETRY: Final = 30.0
 """Seconds from one attempt to the next while it does not work."""
 
@@ -138,14 +141,14 @@ class Store:
         return asker
 
     async def close(self) -> None:
-        """Write what waits and close the database, in 5 s at most; what comes later is not kept."""
+        """Write what waits and close the database, in a second at most; what comes later is not kept."""
         if self._loop is None:
             return
         with self._lock:
             self._closing = True
             self._lock.notify()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_FAREWELL):
                 await asyncio.shield(self._closed)
         except TimeoutError:
             self._closed.cancel()

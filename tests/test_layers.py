@@ -32,7 +32,7 @@ LAYERS = (
     },
     {"config", "wire", "logs", "journal", "report", "store", "evidence_log", "database", "database_file"},
     {"schema", "bounds"},
-    {"strict_yaml", "notation"},
+    {"strict_yaml", "notation", "lookups"},
     {"model", "errors"},
     {"__init__"},
 )

@@ -124,6 +124,7 @@ def test_last_contact_is_a_go_duration(text: str, seconds: float | None) -> None
         {"term": "1e3"},
         {"term": ""},
         {"commit_index": "9" * 21},
+        {"commit_index": "9" * 20},
         {"applied_index": "٣"},
         {"last_contact": "soon"},
         {"last_contact": "5"},

@@ -243,7 +243,7 @@ def test_a_policy_that_was_changed_by_a_reload_is_changed_in_the_replay() -> Non
     assert without_wall(replay(records)) == [as_said(at, moved) for at, moved in sidecar.moved]
     last = replay(records)[-1]
     assert (last.verdict and last.verdict.state, last.silent_for) == (State.OFFLINE, 9.0)
-    assert replay(records, Change({"gone_after": 3.0}))[-1].silent_for == 3.0
+    assert replay(records, Change({"gone_after": 4.0}))[-1].silent_for == 4.0
 
 
 def test_each_beginning_begins_a_new_table(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
 from tests.waiting import until
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-FAST = FetchTiming(interval=0.005, timeout=5)
-IMPATIENT = FetchTiming(interval=0.005, timeout=0.02)
+FAST = FetchTiming(interval=0.005, timeout=5, connect=5)
+IMPATIENT = FetchTiming(interval=0.005, timeout=0.02, connect=0.02)
 WALL = 1_700_000_000.0
 OVERRIDE = Override(WALL, "n2", "ignore", WALL + 60, "ann", "test", "n3")
 MESSAGE = Message(
@@ -367,7 +367,7 @@ async def test_a_told_url_that_never_worked_is_not_worth_a_line(caplog: pytest.L
 
 async def test_another_timing_wakes_a_resting_fetcher() -> None:
     heard = Heard()
-    slow = FetchTiming(interval=600, timeout=5)
+    slow = FetchTiming(interval=600, timeout=5, connect=5)
     async with sidecar(always(GOOD)) as url, fetching(url, heard, timing=slow) as fetcher:
         await until(lambda: heard.messages)
         fetcher.timing = slow
@@ -400,11 +400,11 @@ async def test_intervals_vary_by_the_injected_randomness() -> None:
 @pytest.mark.parametrize(
     ("h", "interval", "timeout", "expected"),
     [
-        (1.0, None, None, FetchTiming(0.5, 1.0)),
-        (5.0, None, None, FetchTiming(2.5, 5.0)),
-        (0.2, None, None, FetchTiming(0.1, 0.5)),
-        (1.0, 0.1, 0.2, FetchTiming(0.1, 0.2)),
-        (1.2, 60.0, 60.0, FetchTiming(1.0, 1.2)),
+        (1.0, None, None, FetchTiming(0.5, 0.8, 0.25)),
+        (5.0, None, None, FetchTiming(2.5, 4.0, 1.0)),
+        (0.2, None, None, FetchTiming(0.1, 0.5, 0.25)),
+        (1.0, 0.1, 0.2, FetchTiming(0.1, 0.2, 0.2)),
+        (1.2, 60.0, 60.0, FetchTiming(1.0, 0.96, 0.25)),
     ],
 )
 def test_timing(h: float, interval: float | None, timeout: float | None, expected: FetchTiming) -> None:
@@ -600,3 +600,36 @@ def test_whatever_is_told_stays_bounded_and_what_was_another_nodes_never_comes_b
         assert urls_of(urls).get("n2") not in gone
         assert set(urls.telling("n1").values()) <= set(urls_of(urls).values())
         assert all(len(known) <= 4 for known in urls._told.values())
+
+
+async def test_a_lost_syn_is_sent_again_before_the_kernel_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that listens and is full drops what comes: a connection is neither made nor refused."""
+    heard = Heard()
+    attempts = 0
+    once = ReportFetcher._fetch_once
+
+    async def lossy(self: ReportFetcher, patience: float) -> bytes:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= 2:
+            raise aiohttp.ConnectionTimeoutError
+        return await once(self, patience)
+
+    monkeypatch.setattr(ReportFetcher, "_fetch_once", lossy)
+    async with sidecar(always(GOOD)) as url, fetching(url, heard):
+        await until(lambda: heard.messages)
+    assert [probe.outcome for probe in heard.probes[:1]] == [Outcome.OK]
+
+
+async def test_connecting_ends_with_the_time_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+
+    async def lost(self: ReportFetcher, _: float) -> bytes:
+        await asyncio.sleep(self.timing.connect)
+        raise aiohttp.ConnectionTimeoutError
+
+    monkeypatch.setattr(ReportFetcher, "_fetch_once", lost)
+    timing = FetchTiming(interval=0.005, timeout=0.02, connect=0.005)
+    async with fetching("http://127.0.0.1:1", heard, timing=timing):
+        await until(lambda: heard.probes)
+    assert (heard.probes[0].outcome, heard.probes[0].host_age) == (Outcome.TIMEOUT, None)

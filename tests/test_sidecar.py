@@ -15,7 +15,12 @@ import pytest
 
 from raft_exporter.config import Config, NodeConfig, ObserverConfig, PeerConfig, ProbeConfig, WebConfig
 from raft_exporter.errors import StartError
+from raft_exporter.model.evidence import NodeIdentity, Server
+from raft_exporter.model.judge import Reason, State
+from raft_exporter.model.memory import Memory, RememberedMember
+from raft_exporter.model.override import Override
 from raft_exporter.sidecar import Sidecar
+from raft_exporter.store import Stored
 from raft_exporter.wire import PROBE
 from tests.waiting import until
 
@@ -196,3 +201,27 @@ async def test_stopping_while_the_own_id_is_still_asked_for() -> None:
         await asked.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_what_is_read_late_and_is_of_another_node_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(config(NodeConfig(id="n1", heartbeat_timeout=H))) as (sidecar, _):
+        member = RememberedMember(Server("n1", ""), State.ONLINE, Reason.FRESH, 1.0)
+        wall = 4e9  # it has not expired, whenever this runs
+        told = Override(wall - 60, "n9", "offline", wall, "eve", "elsewhere", "n1")
+        sidecar._take_up_late(Stored(Memory("n9", (member,)), wall, (told,)))
+        assert not sidecar.overrides()
+        assert "the stored state is of another node" in caplog.text
+        sidecar._take_up_late(Stored(Memory("n1", (member,)), wall, (told,)))
+        assert list(sidecar.overrides()) == [told]
+
+
+async def test_a_smaller_heartbeat_timeout_does_not_turn_the_observed_clock_back() -> None:
+    sidecar, real = Sidecar(config(NodeConfig(id="n1", heartbeat_timeout=5.0)), random.Random(1)), 1000.0
+    sidecar._real = lambda: real
+    sidecar._clock.tick(real)
+    real += 3.0
+    before = sidecar._now()
+    sidecar._take(NodeIdentity(id="n1", address="", heartbeat_timeout=0.5))
+    sidecar._judge()
+    assert sidecar._now() >= before
+    await sidecar.stop()

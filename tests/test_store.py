@@ -235,12 +235,14 @@ async def test_a_row_that_cannot_be_read_is_skipped_and_counted(
         "UPDATE overrides SET value = x'ff00' WHERE peer = 'n3'",
         "INSERT INTO members VALUES ('n9', 'online', '{\"state\":\"no such\"}')",
         "INSERT INTO members VALUES ('n8', 'online', 17)",
+        "INSERT INTO overrides SELECT 'n8', 'broken', expires_at, replace(value, 'offline', 'broken') "
+        "FROM overrides WHERE peer = 'n2'",
     )
     async with opened(path) as (store, stored):
         assert stored.journal == (entry(2),)
         assert stored.overrides == (override("n2"),)
         assert stored.memory == memory("n1", "n2")
-        assert stored.skipped == 4
+        assert stored.skipped == 5
         assert store.errors == 1
         assert store.ok
     assert "unreadable rows skipped" in caplog.text

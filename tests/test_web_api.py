@@ -526,3 +526,10 @@ def test_every_field_of_an_answer_is_documented(struct: type[msgspec.Struct]) ->
 def test_every_word_that_an_answer_can_have_is_documented() -> None:
     assert {str(kind) for kind in EntryKind} | set(FORCED) <= words(API)
     assert {str(role) for role in Role} <= words(API)
+
+
+async def test_a_body_that_is_not_encoded_as_it_says_is_an_error_of_the_caller() -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "deflate"}
+    async with serving() as face:
+        status, answer = await face.ask("PUT", "/api/v1/overrides/n2", data=b"no deflate", headers=headers)
+    assert (status, answer) == (400, {"error": "expected a whole body, encoded as it says"})

@@ -81,6 +81,8 @@ class MemberEvidence(Struct, frozen=True):
     """The last sign of life of the member's host."""
     asked_at: float = NEVER
     """When the native probe that is unanswered was sent."""
+    connected: bool = False
+    """It went out on an open connection."""
     unanswered: int = 0
     """Native probes in a row that timed out."""
     bad_answers: int = 0
@@ -270,7 +272,10 @@ def _heard_by_others(
         rises = previous.down and e.installing_snapshot and not risen
         return (State.STALLED, Reason.RECOVERING) if rises else _stuck(e)
     state, reason = _doubt(e, policy, now)
-    if state is State.SUSPECT and _silence(e, now) >= policy.gone_after:
+    # While its host acknowledges ours, the way is not broken: an answer was lost, and is sent again.
+    on_its_way = e.connected and now - e.host_at < policy.host_fresh
+    broken_after = policy.stall_after if on_its_way else policy.gone_after
+    if state is State.SUSPECT and _silence(e, now) >= broken_after:
         return State.ASYMMETRIC, Reason.HEARD_BY_OTHERS
     return offline or (state, reason)
 

@@ -188,6 +188,7 @@ class Member:
             contact_at=self.contact_at,
             host_at=self._host_at if self._connected else max(self._host_at, self._sidecar_host_at),
             asked_at=self._asked_at,
+            connected=self._connected,
             unanswered=self._unanswered,
             bad_answers=self._bad_answers,
             refusals=self._refusals,

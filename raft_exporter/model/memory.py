@@ -21,6 +21,7 @@ class RememberedMember(Struct, frozen=True):
     reason: Reason
     state_for: float
     contact_age: float | None = None
+    down: bool = False
     penalty: float = 0.0
     flapping: bool = False
 
@@ -47,7 +48,7 @@ def restored_verdict(member: RememberedMember, age: float, now: float) -> Verdic
         state=State.OFFLINE if offline else State.UNKNOWN,
         reason=Reason.RESTORED,
         since=now - age - member.state_for if offline else now,
-        down=offline,
+        down=offline or member.down,
         penalty=member.penalty,
         penalty_at=now - age,
         flapping=member.flapping,

@@ -87,11 +87,19 @@ class Overrides:
         """All of them, tombstones included, as they are told to the other sidecars."""
         return tuple(self._entries[peer] for peer in sorted(self._entries))
 
-    def drop(self, wall: float, members: Collection[str] | None) -> None:
-        """Forget what is too old to matter, and (unless ``members`` is None) who is no member."""
-        for peer, each in list(self._entries.items()):
-            if wall - each.set_at > _TOMBSTONE_SECONDS or (members is not None and peer not in members):
-                del self._entries[peer]
+    def drop(self, wall: float, members: Collection[str] | None) -> bool:
+        """Forget what is too old to matter, and (unless ``members`` is None) who is no member.
+
+        True when there was anything to forget.
+        """
+        dropped = [
+            peer
+            for peer, each in self._entries.items()
+            if wall - each.set_at > _TOMBSTONE_SECONDS or (members is not None and peer not in members)
+        ]
+        for peer in dropped:
+            del self._entries[peer]
+        return bool(dropped)
 
 
 def shown_state(natural: State, override: Override | None) -> State:

@@ -50,6 +50,7 @@ class Table:
         self.intake = Intake()
         self.configuration: Configuration | None = None
         self.members: dict[str, Member] = {}
+        self._reaching_since: float | None = None
         self.isolated = False
         """Whether this node reached no majority of the voters lately, as last judged."""
         self.reports = Reports()
@@ -58,7 +59,7 @@ class Table:
         self._own_configuration: Configuration | None = None
         """What the node itself told last: the others are told nothing else, so that no rumour goes round."""
         self._began_anew = False
-        """The node's log begins anew, below what it told before, and has not caught up with what was known."""
+        """The node's log began anew, below what it told before, and what was known then still stands."""
         self._static = tuple(static)
         self._memory: Memory | None = None
         self._memory_at = NEVER
@@ -140,6 +141,7 @@ class Table:
                     reason=member.verdict.reason,
                     state_for=max(now - member.verdict.since, 0.0),
                     contact_age=member.contact_age(now),
+                    down=member.verdict.down,
                     penalty=member.verdict.penalty_now(self.policy, now),
                     flapping=member.verdict.flapping,
                 )
@@ -161,6 +163,10 @@ class Table:
             self._seed(member, now)
         self._set_members(now)
         return True
+
+    def is_foreign(self, report: Report) -> bool:
+        """Whether a report is of another cluster, whose servers may have the same ids."""
+        return of_another_cluster(self._own_configuration or self.configuration, report.configuration)
 
     def shown_state(self, peer: str) -> State:
         """The state that is shown of a member: an override goes before the verdict."""
@@ -243,10 +249,16 @@ class Table:
             or not each.missing(self.policy, now, heartbeats_speak=heartbeats_speak)
             for each in voters
         )
-        before, self.isolated = self.isolated, bool(voters) and reached < majority(len(voters))
-        if before and not self.isolated:
-            for member in self.members.values():
-                member.rearm(now)
+        if voters and reached < majority(len(voters)):
+            self.isolated, self._reaching_since = True, None
+        elif self.isolated:
+            since = self._reaching_since = self._reaching_since or now
+            # While somebody is missing, for long enough that one heard now and then does not end it again
+            # and again, with every clock armed anew.
+            if reached == len(voters) or now - since >= 2 * self.policy.suspect_after:
+                self.isolated = False
+                for member in self.members.values():
+                    member.rearm(now)
 
     def _installing_snapshot(self, now: float) -> bool:
         status = self.node.status
@@ -256,7 +268,7 @@ class Table:
         if report.reporter not in self.members or report.reporter == self.node.id:
             self.intake.rejected["report", "not_a_member"] += 1
             return
-        if of_another_cluster(self.configuration, report.configuration):
+        if self.is_foreign(report):
             self.intake.rejected["report", "another_cluster"] += 1
             return
         self.reports.take(report, self.policy, now)
@@ -325,6 +337,8 @@ class Table:
     def _take_identity(self, identity: NodeIdentity, now: float) -> None:
         if self._memory is not None and self._memory.node not in {None, identity.id}:
             self._forget_memory(now)
+        if identity.id != self.node.id:
+            self._reaching_since = NEVER
         self.node.id = identity.id
         self.node.address = identity.address
         self.node.introduced_at = now
@@ -341,8 +355,9 @@ class Table:
         known = self.configuration
         if known is None or latest_configuration(configuration, known) is not known:
             self._began_anew = False
-            self._set_configuration(configuration, now)  # else another node told a later one
-        self._choose_configuration(None, now)
+            self._set_configuration(configuration, now)
+        else:  # another node told a later one
+            self._choose_configuration(None, now)
 
     def _choose_configuration(self, told: Configuration | None, now: float) -> None:
         """Go over to what a reporter told, if it is later than what is known.
@@ -356,6 +371,7 @@ class Table:
             latest = self._own_configuration
             for held in self.reports.credible(self.policy, now).values():
                 latest = latest_configuration(latest, held.report.configuration)
+            self._began_anew = latest is not self._own_configuration
         if latest is not None and latest is not known:
             self._set_configuration(latest, now)
 
@@ -363,10 +379,12 @@ class Table:
         known = self.configuration
         if known is None or configuration.servers != known.servers:
             self._drop_heartbeats()
+            self._reaching_since = NEVER  # another majority is asked for: no network has healed
         self.configuration = configuration
-        self._set_members(now, grace=0.0 if known is None else self.policy.join_grace)
+        self._set_members(now, grace=None if known is None else self.policy.join_grace)
 
-    def _set_members(self, now: float, grace: float = 0.0) -> None:
+    def _set_members(self, now: float, grace: float | None = None) -> None:
+        """Go over to the present membership; who is new to it joins late where ``grace`` is given."""
         servers = self.configuration.servers if self.configuration else self._static_servers()
         wanted = {server.id: server for server in servers}
         for peer in [peer for peer in self.members if peer not in wanted]:
@@ -385,10 +403,10 @@ class Table:
             known.server = server
         self.reports.keep_only(self.members)
 
-    def _add_member(self, server: Server, now: float, grace: float) -> None:
-        member = self.members[server.id] = Member(server, now, grace)
+    def _add_member(self, server: Server, now: float, grace: float | None) -> None:
+        member = self.members[server.id] = Member(server, now, grace or 0.0)
         self._seed(member, now)
-        if grace:
+        if grace is not None:
             self._moved.append(Transition(peer=server.id, before=None, after=member.verdict))
 
     def _seed(self, member: Member, now: float) -> None:

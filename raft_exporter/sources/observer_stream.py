@@ -286,7 +286,7 @@ class Lines:
 
 def _integer(stats: dict[str, str], key: str) -> int:
     text = stats.get(key, "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64):
         raise StreamError("invalid", f"stats: expected an integer as {key}, got {text[:40]!r}")
     return int(text)
 

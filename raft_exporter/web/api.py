@@ -137,6 +137,8 @@ async def _wanted(request: web.Request) -> _Wanted:
     try:
         async with asyncio.timeout(_PATIENCE):
             body = await request.read()
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(reason="expected a whole body, encoded as it says") from error
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(reason=f"expected the body within {_PATIENCE:g} s") from error
     try:

@@ -159,6 +159,8 @@ def test_a_leader_without_probes_is_isolated_when_no_heartbeat_is_answered() -> 
     assert story.reason("n2") is story.reason("n3") is Reason.ISOLATED
     story.tell(leading(), answered("n2"), at=4.5)
     assert story.judge() == {"n1": "online", "n2": "online", "n3": "unknown"}
+    assert story.table.isolated, "one answer is no network that has healed"
+    story.live(8.5, leading(), answered("n2"))
     assert not story.table.isolated
 
 
@@ -230,7 +232,7 @@ def test_leaving_isolation_arms_every_silence_clock_anew() -> None:
     story = Story(N1, N2, N3, N4, N5)
     story.live(30.0, dead("n2"), dead("n3"), dead("n4"), dead("n5"))
     changes = story.live(60.0, probe("n2"), dead("n3"), probe("n4"), probe("n5"))
-    healed = 30.5
+    healed = 30.5 + 4.0  # as long as somebody is missing, it takes 4 H of reaching a majority
     assert changes == [
         (healed + 2.0, State.SUSPECT),
         (healed + 15.0, State.OFFLINE),
@@ -329,3 +331,24 @@ def test_an_identity_told_late_is_counted_at_once() -> None:
     table.take(NodeIdentity(id="n1", address=N1.address), 4.1)
     table.judge(4.1)
     assert not table.isolated
+
+
+def test_a_voter_that_is_heard_now_and_then_does_not_end_isolation_again_and_again() -> None:
+    story = Story()
+    story.tell(probe("n2"), probe("n3"), at=0.5)
+    story.judge()
+    isolated = []
+    for _ in range(50):
+        story.live(story.now + 3.0, dead("n2"), dead("n3"))
+        story.live(story.now + 1.0, probe("n2"), dead("n3"))
+        isolated.append(story.table.isolated)
+    assert isolated[1:] == [True] * 49
+
+
+def test_isolation_ends_at_once_when_nobody_is_missing_any_more() -> None:
+    story = Story()
+    story.live(10.0, dead("n2"), dead("n3"))
+    assert story.table.isolated
+    story.tell(probe("n2"), probe("n3"), at=10.5)
+    story.judge()
+    assert not story.table.isolated

@@ -33,6 +33,7 @@ EVIDENCE = st.builds(
     main_loop_at=times(),
     host_at=times(),
     asked_at=times(),
+    connected=st.booleans(),
     unanswered=counts(),
     bad_answers=counts(),
     refusals=counts(),

@@ -10,7 +10,7 @@ from raft_exporter.model.evidence import (
     Suffrage,
 )
 from raft_exporter.model.judge import NEVER, Reason, State, Verdict
-from raft_exporter.model.policy import Policy
+from raft_exporter.model.policy import Multiples, Policy
 from raft_exporter.model.table import Table
 from tests.model.story import (
     N1,
@@ -127,6 +127,15 @@ def test_who_joins_late_is_unknown_for_fifteen_h_whatever_is_said_and_then_judge
     story.judge()
     changes = story.live(30.0, probe("n2"), dead("n3"), hears("n2", "n3"))
     assert changes == [(16.0, State.ASYMMETRIC)]
+
+
+def test_a_join_is_told_also_where_no_grace_is_given() -> None:
+    table = Table(Policy.of(1.0, Multiples(join_grace=0.0)), (), 0.0)
+    table.take(Configuration(servers=(N1, N2)), 0.0)
+    assert not table.judge(0.1)
+    table.take(Configuration(servers=(N1, N2, N3)), 1.0)
+    (joined,) = table.judge(1.1)
+    assert (joined.peer, joined.before) == ("n3", None)
 
 
 def test_who_leaves_and_comes_back_at_once_starts_anew_with_grace() -> None:

@@ -248,6 +248,7 @@ def test_remembering_and_restoring_gives_the_same_back() -> None:
         reason=Reason.REFUSED,
         state_for=12.0 - story.verdict("n3").since,
         contact_age=None,
+        down=True,
         penalty=story.verdict("n3").penalty_now(story.table.policy, 12.0),
     )
     assert rows["n2"].contact_age == 2.0
@@ -261,6 +262,17 @@ def test_remembering_and_restoring_gives_the_same_back() -> None:
         assert (kept[peer].state is State.OFFLINE) is (row.state is State.OFFLINE)
         if row.state is State.OFFLINE:
             assert kept[peer].state_for == pytest.approx(row.state_for + 30.0)
+
+
+def test_who_was_down_still_has_to_rise_after_a_restart_whatever_it_was_called() -> None:
+    was = replace(WAS_ONLINE, state=State.UNKNOWN, reason=Reason.ISOLATED, down=True)
+    story = restarted(Memory(node="n1", members=(was,)))
+    peer = was.server.id
+    story.tell(probe(peer), at=0.5)
+    story.judge()
+    assert (story.state(peer), story.reason(peer)) == (State.UNKNOWN, Reason.RECOVERING)
+    story.live(30.0, probe(peer))
+    assert story.state(peer) is State.ONLINE
 
 
 def test_no_silence_makes_offline_before_gone_after_after_a_restart() -> None:

@@ -143,6 +143,45 @@ def test_a_configuration_that_is_not_taken(index: int | None, more: dict[str, st
     assert set(story.table.members) == {"n1", "n2", "n3"}
 
 
+def test_what_another_node_told_goes_no_further() -> None:
+    story = Story()
+    configured(story, N1, N2, N3, N4, index=9)
+    told = story.table.report(1.0)
+    assert told is not None
+    assert told.configuration == Configuration(servers=(N1, N2, N3), index=1)
+
+
+def test_a_cluster_that_was_bootstrapped_anew_counts_from_one_again() -> None:
+    story = Story()
+    story.tell(Configuration(servers=(N1, N2, N3, N4), index=1000), at=1.0)
+    configured(story, N1, N2, N3, N4, index=1000)
+    story.tell(Configuration(servers=(N1, N2, N3), index=2), at=2.0)
+    assert "n4" in story.table.members, "n2 has the old one still: mine may be catching up"
+    configured(story, N1, N2, N3, index=2)
+    assert set(story.table.members) == {"n1", "n2", "n3"}
+    configured(story, N1, N2, N3, N4, index=3, reporter="n3")
+    assert "n4" in story.table.members
+
+
+def test_a_node_that_lost_its_log_alone_goes_by_what_the_others_tell() -> None:
+    story = Story()
+    story.tell(Configuration(servers=(N1, N2, N3, N4), index=9), at=1.0)
+    configured(story, N1, N2, N3, N4, index=9)
+    members = dict(story.table.members)
+    for index, servers in ((1, (N1,)), (5, (N1, N2)), (9, (N1, N2, N3, N4)), (12, (N1, N2, N3, N4))):
+        story.tell(Configuration(servers=servers, index=index), at=2.0)
+        assert story.table.members == members
+
+
+def test_the_sidecar_of_another_cluster_with_the_same_ids_is_not_believed() -> None:
+    story = Story()
+    others = [Server(id=each.id, address=each.address.replace("7000", "8000")) for each in (N1, N2, N3)]
+    configured(story, *others, index=99)
+    assert story.table.members["n2"].server == N2
+    assert not story.table.reports.latest()
+    assert story.table.intake.rejected == {("report", "another_cluster"): 1}
+
+
 def test_an_empty_configuration_is_not_taken() -> None:
     story = Story()
     configured(story, index=9)

@@ -127,7 +127,7 @@ def test_a_main_loop_that_answers_others_is_not_stuck() -> None:
     story.tell(probe("n3"), at=1.0)
     story.judge()
     changes = story.live(40.0, *OTHERS, unanswered("n3"), hears("n2", "n3"))
-    assert changes == [(3.0, State.SUSPECT), (6.5, State.ASYMMETRIC)]
+    assert changes == [(3.0, State.SUSPECT), (11.0, State.ASYMMETRIC)], "its host acknowledges: for 10 H"
 
 
 def test_its_own_sidecar_explains_a_silent_main_loop_by_a_snapshot() -> None:
