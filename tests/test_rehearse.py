@@ -113,6 +113,7 @@ memory = st.builds(
             st.sampled_from(Reason),
             st.floats(0, 1e6),
             st.none() | age,
+            st.booleans(),
             st.floats(0, 5),
             st.booleans(),
         ),
