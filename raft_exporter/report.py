@@ -44,6 +44,7 @@ class _Node(Struct):
     installing_snapshot: bool = False
     role: Role = Role.UNKNOWN
     term: _Count | None = None
+    heartbeat_timeout_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None
 
 
 class _Server(Struct):
@@ -108,6 +109,7 @@ def encode(message: Message) -> bytes:
             installing_snapshot=report.installing_snapshot,
             role=message.role,
             term=message.term,
+            heartbeat_timeout_seconds=report.heartbeat_timeout,
         ),
         configuration=_wire_configuration(report.configuration),
         members=[
@@ -160,6 +162,7 @@ def decode(body: bytes, wall: float) -> Message:
             members=members,
             isolated=node.isolated,
             installing_snapshot=node.installing_snapshot,
+            heartbeat_timeout=node.heartbeat_timeout_seconds,
             configuration=configuration,
         ),
         address=node.address,

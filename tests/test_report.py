@@ -39,6 +39,7 @@ MESSAGE = Message(
             (Server("n1", "a:1"), Server("n2", "b:1", Suffrage.NONVOTER)),
             7,
         ),
+        heartbeat_timeout=0.5,
     ),
     address="a:1",
     role=Role.FOLLOWER,
@@ -56,6 +57,7 @@ BODY = {
         "installing_snapshot": True,
         "role": "follower",
         "term": 4,
+        "heartbeat_timeout_seconds": 0.5,
     },
     "members": [
         {
@@ -330,6 +332,7 @@ _REPORTS = st.builds(
         st.lists(_SERVERS, max_size=4, unique_by=lambda each: each.id).map(tuple),
         st.none() | _COUNTS,
     ),
+    heartbeat_timeout=st.none() | st.floats(0.01, 600),
 )
 _OVERRIDES = st.builds(
     Override,

@@ -184,7 +184,8 @@ class ReportedMember(Struct, frozen=True):
 class Report(Struct, frozen=True, tag=True):
     """The direct evidence of the sidecar beside ``reporter``; ``age`` is how long it was on its way.
 
-    ``configuration`` is the one that its node knows, None: none.
+    ``configuration`` is the one that its node knows, None: none. ``heartbeat_timeout`` is its node's, in
+    seconds; None: as ours.
     """
 
     reporter: str
@@ -192,6 +193,7 @@ class Report(Struct, frozen=True, tag=True):
     isolated: bool = False
     installing_snapshot: bool = False
     configuration: Configuration | None = None
+    heartbeat_timeout: float | None = None
     age: float = 0.0
 
 

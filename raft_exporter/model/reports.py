@@ -77,9 +77,14 @@ class Reports:
 
 
 def hold(report: Report, policy: Policy, now: float) -> Held:
-    """Turn the ages of a report that came at ``now`` into times."""
+    """Turn the ages of a report that came at ``now`` into times.
+
+    A node with a longer HeartbeatTimeout asks less often: what is fresh or silent to it is so to us.
+    """
     at = now - report.age
-    sights = {row.peer: _sight(row, at, policy) for row in report.members}
+    theirs = (report.heartbeat_timeout or 0.0) * policy.multiples.suspect_after
+    heard_at = at + max(theirs - policy.suspect_after, 0.0)
+    sights = {row.peer: _sight(row, heard_at, policy) for row in report.members}
     return Held(report=report, at=at, sights=sights)
 
 

@@ -127,6 +127,7 @@ class Table:
             members=tuple(row for row in rows if row is not None),
             isolated=self.isolated,
             installing_snapshot=self._installing_snapshot(now),
+            heartbeat_timeout=self.policy.heartbeat_timeout,
             configuration=self._own_configuration,
         )
 

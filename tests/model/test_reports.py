@@ -295,3 +295,15 @@ def test_absurd_ages_crash_nothing(age: float) -> None:
         story.tell(Report(reporter=reporter, members=(absurd,), age=age), at=1.0)
     story.live(20.0, probe("n2"), dead("n3"))
     assert isinstance(story.state("n3"), State)
+
+
+def test_what_is_fresh_to_a_node_that_asks_less_often_is_fresh() -> None:
+    """Timeouts differ while a multiplier is rolled out: ten seconds are two H of five seconds."""
+    story = Story(*FIVE)
+    story.live(3.0, *OTHERS, probe("n3"))
+    slow = report("n2", row("n3", raft=9.0, silence=9.0), heartbeat_timeout=5.0)
+    story.live(20.0, *OTHERS, dead("n3"), slow, misses("n4", "n3"))
+    assert (story.state("n3"), story.reason("n3")) == (State.ASYMMETRIC, Reason.HEARD_BY_OTHERS)
+    too_long = report("n2", row("n3", silence=60.0), heartbeat_timeout=5.0)
+    story.live(40.0, *OTHERS, dead("n3"), too_long, misses("n4", "n3"))
+    assert story.state("n3") is State.OFFLINE
