@@ -83,15 +83,7 @@ class Judged(Struct, frozen=True, tag="judged", array_like=True):
     wall: Time
 
 
-class PolicySet(Struct, frozen=True, tag="policy", array_like=True):
-    """``table.policy = Policy.of(heartbeat_timeout, multiples)``, as by a reload."""
-
-    at: Observed
-    heartbeat_timeout: Seconds
-    multiples: Multiples
-
-
-Record: TypeAlias = Began | Restored | Took | Judged | PolicySet
+Record: TypeAlias = Began | Restored | Took | Judged
 
 _HEADER: Final = b'{"format":"raft-exporter evidence","version":1}'
 """The first line of a file."""
@@ -129,10 +121,6 @@ class Recorder:
     def took(self, evidence: Evidence, at: float) -> None:
         """Say that the table was given this evidence."""
         self._records.append(Took(at, evidence))
-
-    def policy_set(self, table: Table, at: float) -> None:
-        """Say that the table was given another policy, by another hand than evidence."""
-        self._records.append(PolicySet(at, table.policy.heartbeat_timeout, table.policy.multiples))
 
     def judged(self, table: Table, at: float) -> None:
         """Say that the table has judged; give a block away when it is time."""

@@ -18,7 +18,6 @@ from raft_exporter.errors import ConfigError, StoreError
 from raft_exporter.evidence_log import (
     Began,
     Losses,
-    PolicySet,
     Record,
     newest,
     read_file,
@@ -138,13 +137,13 @@ class Rehearsal:
         """Judge the records under both policies; ConfigError for thresholds that contradict each other."""
         for record in records:
             self.records += 1
-            if isinstance(record, Began | PolicySet):
+            if isinstance(record, Began):
                 self._note(record)
             self._recorded.feed(record)
             if self._changed:
                 self._other.feed(record)
 
-    def _note(self, record: Began | PolicySet) -> None:
+    def _note(self, record: Began) -> None:
         other = self._change.of(record.heartbeat_timeout, record.multiples)
         if self._changed:
             node = NodeConfig(heartbeat_timeout=other.heartbeat_timeout)

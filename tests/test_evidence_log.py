@@ -131,7 +131,6 @@ def test_records_come_back_as_the_calls_that_they_were(path: Path) -> None:
     sidecar.restore(memory, 12.5)
     sidecar.tell(NodeIdentity("n1", N1.address))
     sidecar.live(0.5, report("n2", row("n3", raft=0.1)))
-    sidecar.recorder.policy_set(sidecar.table, sidecar.at)
     sidecar.recorder.flush()
     records, losses = read(stored(path, blocks))
     assert records[:3] == [
@@ -140,7 +139,7 @@ def test_records_come_back_as_the_calls_that_they_were(path: Path) -> None:
         Took(0.0, NodeIdentity("n1", N1.address)),
     ]
     assert records[3:5] == [Took(0.5, report("n2", row("n3", raft=0.1))), Judged(0.5, WALL + 0.5)]
-    assert records[5].multiples == Multiples(gone_after=6.0)  # type: ignore[union-attr]
+    assert len(records) == 5
     assert losses == Losses()
 
 

@@ -20,7 +20,6 @@ from raft_exporter.evidence_log import (
     Began,
     Judged,
     Losses,
-    PolicySet,
     Record,
     Restored,
     Took,
@@ -43,7 +42,7 @@ from raft_exporter.model.evidence import (
 )
 from raft_exporter.model.judge import Reason, State
 from raft_exporter.model.memory import Memory, RememberedMember
-from raft_exporter.model.policy import Multiples, Policy
+from raft_exporter.model.policy import Multiples
 from raft_exporter.model.transition import Transition
 from raft_exporter.rehearse import AS_RECORDED, Change, Replay, Said, replay, side_by_side, summaries
 from raft_exporter.rehearse_command import rehearse
@@ -230,23 +229,6 @@ def test_another_heartbeat_timeout_stands_whatever_the_node_told(path: Path) -> 
     assert offline.silent_for == 12.0
 
 
-def test_a_policy_that_was_changed_by_a_reload_is_changed_in_the_replay() -> None:
-    blocks: list[Block] = []
-    sidecar = Sidecar(blocks.append)
-    sidecar.begin()
-    healthy(sidecar, 5.0)
-    sidecar.table.policy = Policy.of(1.0, Multiples(gone_after=9.0))
-    sidecar.recorder.policy_set(sidecar.table, sidecar.at)
-    crash(sidecar, 20.0)
-    sidecar.recorder.flush()
-    with TemporaryDirectory() as place:
-        records = records_of(stored(Path(place) / "state.db", blocks))
-    assert without_wall(replay(records)) == [as_said(at, moved) for at, moved in sidecar.moved]
-    last = replay(records)[-1]
-    assert (last.verdict and last.verdict.state, last.silent_for) == (State.OFFLINE, 9.0)
-    assert replay(records, Change({"gone_after": 4.0}))[-1].silent_for == 4.0
-
-
 def test_each_beginning_begins_a_new_table(tmp_path: Path) -> None:
     blocks: list[Block] = []
     walls = (WALL, WALL + 100)
@@ -387,7 +369,6 @@ hostile = st.lists(
         st.builds(Took, st.floats(0, 1e10), st.from_type(NodeIdentity) | evidence),
         st.builds(Judged, st.floats(0, 1e10), st.floats(0, 1e10)),
         st.builds(Restored, st.floats(0, 1e10), memory, st.floats()),
-        st.builds(PolicySet, st.floats(0, 1e10), st.floats(1e-300, 1e6), st.just(Multiples())),
     ),
     max_size=20,
 )

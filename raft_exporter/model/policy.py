@@ -54,7 +54,7 @@ class Multiples(Struct, frozen=True):
             le=1000,
             description="Silence for everybody that makes a member offline, once enough other sidecars "
             "confirm it; and silence for us alone that makes it asymmetric. A pause of 5 s looks the same "
-            "for 5 s.",
+            "for 5 s. At least host_fresh and one H.",
         ),
     ] = 5.5
     alone_after: Annotated[
