@@ -55,8 +55,9 @@ fmt: setup ## Format the code, and mend what the linter can mend
 
 # The development lock holds the build's needs too, for the package itself is built without a network;
 # hatchling asks for editables where a package is installed with -e. Versions move only with ARGS=--upgrade.
+# Extras stay named: pip 23 looks for the newest coverage[toml] where only coverage is pinned.
 COMPILE = $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
-	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+	--no-annotate --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
 
 .PHONY: lock
 lock: setup ## Write both lock files anew; ARGS=--upgrade takes the newest versions
