@@ -179,7 +179,7 @@ class Sidecar:
         self._neighbours.watch()
 
     def _take_up(self, stored: Stored) -> None:
-        """Take up what was stored before a restart (JUDGEMENT: seeds, never proof)."""
+        """Take up what was stored before a restart: seeds, never proof."""
         self._chronicle.journal.restore(stored.journal)
         told = stored.memory.node if stored.memory is not None else None
         if None not in {told, self.table.node.id} and told != self.table.node.id:
