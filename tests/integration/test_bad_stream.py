@@ -213,7 +213,12 @@ def test_huge_numbers_within_the_rules_are_harmless(target: Target, stream: sock
         stream.sendall(
             hello()
             + heartbeats(count=2**63 - 1, age=1e12)
-            + stats(state="Follower", term=str(2**64 - 1), last_log_index=str(2**64 - 1), last_contact="9" * 30 + "h")
+            + stats(
+                state="Follower",
+                term=str(2**64 - 1),
+                last_log_index=str(2**64 - 1),
+                last_contact="9" * 30 + "h",
+            )
             + observation("peer")
         )
     assert scrape(target.sidecar).value("raft_node_commit_index") == 0
