@@ -74,8 +74,9 @@ class SidecarClient:
             ) as response:
                 content = _read(response)
                 if response.status_code != 200:
+                    hint = " (it comes from RAFT_EXPORTER_TOKEN)" if response.status_code == 401 else ""
                     raise ClientError(
-                        f"{url}: expected status 200, got {response.status_code}{_reason(content)}"
+                        f"{url}: expected status 200, got {response.status_code}{_reason(content)}{hint}"
                     )
         except requests.RequestException as error:
             raise ClientError(f"{url}: {_cause(error)}") from error

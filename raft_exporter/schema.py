@@ -137,7 +137,10 @@ class ReportsConfig(Struct, frozen=True):
     ] = None
     sidecars: Annotated[
         tuple[SidecarConfig, ...],
-        Meta(description="Those that are elsewhere; of the others only that of one has to be known."),
+        Meta(
+            description="Those that are elsewhere. What they tell of others is used, too: so each has to be "
+            "named by somebody who is asked."
+        ),
     ] = ()
     advertise: Annotated[
         SidecarUrl | None,

@@ -11,7 +11,7 @@ from rich.text import Text
 from raft_exporter.model.evidence import Role
 from raft_exporter.model.judge import State
 from raft_exporter.view import ClusterView, MemberView, SightView
-from raft_exporter.wording import UNKNOWN, duration, index, leadership, margin
+from raft_exporter.wording import UNKNOWN, duration, index, leadership, margin, office
 
 COLOURS: Final = {
     State.UNKNOWN: "yellow",
@@ -29,7 +29,7 @@ def screen(view: ClusterView) -> RenderableType:
     online, may_fail = margin(view.quorum)
     head = Text.assemble(
         (node.id or "unknown node", "bold"),
-        f" is {node.role} in term {index(node.term)}, ",
+        f" is {office(node)} in term {index(node.term)}, ",
         (leadership(node), "bold red" if node.leader is None and node.role is not Role.UNKNOWN else ""),
         f"\n{online}, ",
         (may_fail, "bold red" if tolerance is not None and tolerance <= 0 else "bold"),
@@ -41,19 +41,21 @@ def screen(view: ClusterView) -> RenderableType:
     if len(view.reporters) > 1:
         parts += [Text("\nwho sees whom: silence of the member, as each node itself knows it", "bold")]
         parts += [_sights(view)]
+        if unheard := {member.id for member in view.members} - {each.id for each in view.reporters}:
+            parts += [Text(f"no reports from the sidecars of: {', '.join(sorted(unheard))}", "bold")]
     parts.append(Text("\n* the sidecar's own node", "dim"))
     return Group(*parts)
 
 
 def _members(view: ClusterView) -> Table:
-    table = _table("member", "state", "reason", "for", "role", "silent", "main loop", "term", "last index")
+    table = _table("member", "state", "reason", "for", "role", "silent", "main loop", "term", "index")
     for member in view.members:
         silence = member.silence_seconds
         table.add_row(
             Text(f"{member.id} *" if member.own else member.id),
             Text(member.state, COLOURS[member.state]),
-            f"{member.reason}, flapping" if member.flapping else member.reason,
-            duration(member.since_seconds),
+            _why(member),
+            UNKNOWN if _masked(member) else duration(member.since_seconds),
             member.role,
             duration(silence.any),
             duration(silence.raft),
@@ -61,6 +63,16 @@ def _members(view: ClusterView) -> Table:
             index(member.last_log_index),
         )
     return table
+
+
+def _masked(member: MemberView) -> bool:
+    """Whether the state that is shown is an operator's, of which the judged one's reason says nothing."""
+    return member.override is not None and member.state is not member.judged_state
+
+
+def _why(member: MemberView) -> str:
+    reason = "override" if _masked(member) else str(member.reason)
+    return f"{reason}, flapping" if member.flapping else reason
 
 
 def _override(member: MemberView) -> Text:
@@ -93,10 +105,10 @@ def _sight(sight: SightView | None) -> Text:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
         justify: JustifyMethod = "right" if column in {"for", "silent", "main loop"} else "left"
-        table.add_column(column, justify=justify, overflow="fold")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "reason")
     return table
 
 

@@ -27,7 +27,7 @@ REASONS: Final = {
     Reason.PROCESS_SILENT: "its host lives, its process says nothing",
     Reason.BAD_ANSWER: "something else answers at its address",
     Reason.HEARD_BY_OTHERS: "this node hears nothing of it, others do",
-    Reason.SILENT: "neither it nor its host is heard",
+    Reason.SILENT: "it is not heard",
     Reason.SILENT_FOR_ALL: "nobody hears anything of it",
 }
 """Why a member is judged what it is, as the end of a sentence."""
@@ -53,6 +53,11 @@ def local_time(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError):
         return f"{at:g}"
+
+
+def office(node: NodeView) -> str:
+    """Write what the node says it is; the word for a member's state must not stand for it."""
+    return "of unknown role" if node.role is Role.UNKNOWN else str(node.role)
 
 
 def leadership(node: NodeView) -> str:

@@ -24,7 +24,15 @@ from raft_exporter import __version__
 from raft_exporter.cli import main
 from raft_exporter.client import SidecarClient
 from raft_exporter.errors import ClientError
-from raft_exporter.model.evidence import Configuration, LeaderChanged, NodeIdentity, Server
+from raft_exporter.model.evidence import (
+    Configuration,
+    LeaderChanged,
+    NodeIdentity,
+    Report,
+    ReportedMember,
+    Server,
+)
+from raft_exporter.model.override import Override
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.secret import Secret
@@ -257,7 +265,7 @@ def test_status_shows_every_member_without_colour(requests_mock: Mocker) -> None
     requests_mock.get(API, content=answer())
     result = run("status")
     assert result.exit_code == 0
-    assert "n1 is unknown in term -, leader not told" in result.output
+    assert "n1 is of unknown role in term -, leader not told" in result.output
     assert "0 of 2 voters online, quorum 2, failure tolerance -2" in result.output
     assert "\x1b" not in result.output
     assert {"n1", "n2"} <= {line.split()[0] for line in result.output.splitlines() if line.strip()}
@@ -326,3 +334,32 @@ def test_a_sidecar_that_is_not_there_is_a_line() -> None:
     where = closed_port()
     result = run("status", "--url", f"http://{where}")
     assert result.stderr == f"raft-exporter: http://{where}/api/v1/cluster: Connection refused\n"
+
+
+def test_status_says_what_an_operator_masks_and_whose_reports_are_missing(requests_mock: Mocker) -> None:
+    table = Table(Policy.of(1.0), (), 0.0)
+    servers = tuple(Server(id=f"n{number}", address=f"10.0.0.{number}:7000") for number in (1, 2, 3))
+    table.take(NodeIdentity(id="n1", address="10.0.0.1:7000"), 0.0)
+    table.take(Configuration(servers=servers, index=1), 0.0)
+    table.take(Report(reporter="n2", members=(ReportedMember(peer="n3", silence=0.5, raft=0.5),)), 1.0)
+    table.judge(1.0)
+    table.overrides = {
+        "n3": Override(
+            set_at=0.0,
+            node="n1",
+            state="offline",
+            expires_at=3600.0,
+            author="eve",
+            reason="disk swap",
+            peer="n3",
+        )
+    }
+    view = cluster_view(table, 1.0, 0.0)
+    requests_mock.get("http://127.0.0.1:9641/api/v1/cluster", content=msgspec.json.encode(view))
+    output = CliRunner().invoke(main, ["status"], env={"COLUMNS": "80"}).output
+    lines = [line.split() for line in output.splitlines()]
+    assert ["n3", "offline", "override", "-"] in [line[:4] for line in lines]
+    assert "n3: offline by eve for 1h00m more (disk swap); judged unknown" in output
+    assert "no reports from the sidecars of: n3" in output
+    assert ["n2", "-", "-", "0.50s"] in lines
+    assert max(map(len, output.splitlines())) <= 80

@@ -162,7 +162,7 @@ async def test_events_come_with_their_sentence_and_the_latest_number() -> None:
                         "reason": "silent",
                         "before_for": 12.0,
                         "evidence": {"asked_at": 2.0},
-                        "text": "n2 is suspect: neither it nor its host is heard (was online for 12s)",
+                        "text": "n2 is suspect: it is not heard (was online for 12s)",
                     },
                 ],
                 "latest": 2,

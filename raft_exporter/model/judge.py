@@ -57,7 +57,7 @@ class Reason(StrEnum):
     HEARD_BY_OTHERS = "heard_by_others"
     """This node hears nothing of it, another sidecar does: the way between the two is broken."""
     SILENT = "silent"
-    """Neither the process nor its host is heard."""
+    """It is not heard by a source that should hear it, and no host of it has answered the probe."""
     SILENT_FOR_ALL = "silent_for_all"
     """Nothing was heard of it for so long, by anybody who could tell."""
 

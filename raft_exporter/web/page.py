@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from raft_exporter.view import ClusterView, MemberView
-from raft_exporter.wording import duration, index, leadership, margin
+from raft_exporter.wording import duration, index, leadership, margin, office
 
 _HEAD: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -33,7 +33,7 @@ def page(view: ClusterView) -> str:
     rows = "".join(_row(member) for member in view.members)
     return (
         f"{_HEAD}<h1>{escape(node.id or 'unknown node')}</h1>"
-        f"<p>{escape(node.role)} in term {index(node.term)}, "
+        f"<p>{escape(office(node))} in term {index(node.term)}, "
         f"{escape(leadership(node))}. "
         f"{online}: <strong>{may_fail}</strong>.{_ISOLATED if node.isolated else ''}</p>"
         "<table><thead><tr><th>member</th><th>state</th><th>reason</th><th>for</th><th>role</th>"
