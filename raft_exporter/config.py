@@ -8,6 +8,7 @@ together into a Config, through ``check``.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from raft_exporter.bounds import check_bounds
 from raft_exporter.errors import ConfigError
@@ -38,6 +39,8 @@ from raft_exporter.schema import (
     WebConfig,
 )
 from raft_exporter.strict_yaml import MAX_BYTES, Faults, read_tree, to_struct
+
+_K = TypeVar("_K")
 
 __all__ = [
     "DEFAULT_OBSERVER_SOCKET",
@@ -139,24 +142,24 @@ def _check(config: Config, faults: Faults) -> None:
     for index, peer in enumerate(config.peers):
         # Empty where the file's value was faulty, and noted as such already.
         if peer.id:
-            path = f"peers[{index}].id"
-            first = ids.setdefault(peer.id, path)
-            if first != path:
-                faults.add(path, f"expected another id than {first}, got {shown(peer.id)} again")
+            _check_once(ids, peer.id, f"peers[{index}].id", peer.id, faults)
         if peer.address:
-            path = f"peers[{index}].address"
-            first = addresses.setdefault(same_address_key(peer.address), path)
-            if first != path:
-                faults.add(path, f"expected another address than {first}, got {shown(peer.address)} again")
+            key = same_address_key(peer.address)
+            _check_once(addresses, key, f"peers[{index}].address", peer.address, faults)
     _check_listen(config.web.listen, "web.listen", faults)
     _check_listen(config.observer.listen or (), "observer.listen", faults)
     told: dict[str, str] = {}
     for index, sidecar in enumerate(config.reports.sidecars):
-        path = f"reports.sidecars[{index}].id"
-        first = told.setdefault(sidecar.id, path) if sidecar.id else path
-        if first != path:
-            faults.add(path, f"expected another id than {first}, got {shown(sidecar.id)} again")
+        if sidecar.id:
+            _check_once(told, sidecar.id, f"reports.sidecars[{index}].id", sidecar.id, faults)
     _check_policy(config.policy, faults)
+
+
+def _check_once(seen: dict[_K, str], key: _K, path: str, text: str, faults: Faults) -> None:
+    """Note what stood under another path before; ``seen`` has the first path of each."""
+    first = seen.setdefault(key, path)
+    if first != path:
+        faults.add(path, f"expected another {path.rpartition('.')[2]} than {first}, got {shown(text)} again")
 
 
 def _check_listen(listen: tuple[str, ...], path: str, faults: Faults) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import msgpack
@@ -19,45 +19,16 @@ from raft_exporter.sources import raft_probe
 from raft_exporter.sources.connection import host_silence, outcome_of
 from raft_exporter.sources.raft_probe import RaftConnection, RaftProber, Timing, ask_once, identify
 from raft_exporter.wire import PROBE
+from tests.serving import serving
 from tests.waiting import until
 
 FAST = Timing(interval=0.01, timeout=5, retry=0.005)
 IMPATIENT = Timing(interval=0.01, timeout=0.01, retry=0.005)
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def answer(node_id: str = "n2", term: int = 3) -> bytes:
     body = {"ID": node_id.encode(), "Addr": b"a:1", "Term": term, "LastLog": 7, "Success": False}
     return b"\xa0" + bytes(msgpack.packb(body, use_bin_type=False))
-
-
-@asynccontextmanager
-async def node(handler: Handler) -> AsyncIterator[int]:
-    """A TCP server on loopback that does with each connection what ``handler`` says."""
-    tasks: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handler(reader, writer)
-        writer.close()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks[writer] = asyncio.ensure_future(serve(reader, writer))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        for _ in range(10):  # asyncio leaks a connection that it accepts while its server closes
-            await asyncio.sleep(0)
-        server.close()
-        for writer, task in tasks.items():
-            task.cancel()
-            await asyncio.wait([task])
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-        await server.wait_closed()
 
 
 @asynccontextmanager
@@ -89,7 +60,7 @@ async def test_it_sends_the_probe_and_nothing_else_on_one_connection() -> None:
             assert len(data) == len(PROBE), "one outstanding request"
             writer.write(answer())
 
-    async with node(healthy) as port, probing(port) as results:
+    async with serving(healthy) as port, probing(port) as results:
         await until(lambda: len(results) >= 20)
     assert bytes(received) == PROBE * (len(received) // len(PROBE))
     assert connections_made == 1
@@ -112,7 +83,7 @@ async def test_while_unanswered_nothing_more_is_sent_and_no_connection_is_opened
             received.extend(data)
             writer.write(answer())
 
-    async with node(stuck) as port, probing(port, timing=IMPATIENT) as results:
+    async with serving(stuck) as port, probing(port, timing=IMPATIENT) as results:
         await until(lambda: len(results) >= 10)
         assert outcomes(results) == {Outcome.TIMEOUT}
         assert bytes(received) == PROBE
@@ -147,7 +118,7 @@ async def test_a_connection_closed_at_rest_is_opened_anew_at_once() -> None:
         await writer.drain()
 
     async with (
-        node(leaving) as port,
+        serving(leaving) as port,
         probing(port, timing=Timing(interval=3600, timeout=5, retry=0)) as results,
     ):
         await until(lambda: asked >= 3)
@@ -167,7 +138,7 @@ async def test_a_request_lost_with_its_connection_is_repeated_once_on_a_new_one(
         await reader.readexactly(len(PROBE))
 
     async with (
-        node(dying) as port,
+        serving(dying) as port,
         probing(port, timing=Timing(interval=0.02, timeout=1, retry=1)) as results,
     ):
         await until(lambda: len(results) >= 3)
@@ -188,7 +159,7 @@ async def test_bad_answers_are_no_proof_of_life(data: bytes) -> None:
         await reader.readexactly(len(PROBE))
         writer.write(data)
 
-    async with node(wrong) as port, probing(port) as results:
+    async with serving(wrong) as port, probing(port) as results:
         await until(lambda: len(results) >= 3)
     assert outcomes(results) == {Outcome.BAD_ANSWER}
     assert results[0].host_age == 0.0
@@ -199,7 +170,7 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
         writer.write(answer())
         await asyncio.Event().wait()
 
-    async with node(chatty) as port:
+    async with serving(chatty) as port:
         connection = await RaftConnection.open("127.0.0.1", port, Timing(interval=1, timeout=5, retry=1))
         async with asyncio.timeout(5):
             await connection.closed.wait()
@@ -214,7 +185,7 @@ async def test_an_error_of_the_node_is_an_answer_of_its_main_loop() -> None:
         while await reader.read(1000):
             writer.write(bytes(msgpack.packb("no such version", use_bin_type=False)) + b"\xc0")
 
-    async with node(old) as port, probing(port) as results:
+    async with serving(old) as port, probing(port) as results:
         await until(lambda: len(results) >= 2)
     assert outcomes(results) == {Outcome.OK}
     assert results[0].term is None
@@ -224,7 +195,7 @@ async def test_two_requests_at_once_are_a_fault_of_the_program() -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with node(silent) as port:
+    async with serving(silent) as port:
         connection = await RaftConnection.open("127.0.0.1", port, Timing(interval=1, timeout=5, retry=1))
         connection.ask()
         with pytest.raises(RuntimeError):
@@ -246,7 +217,7 @@ async def test_ending_waits_for_the_answer_so_that_none_is_left_unread() -> None
         except ConnectionResetError as error:
             unread.set_exception(error)
 
-    async with node(slow) as port:
+    async with serving(slow) as port:
         async with probing(port, timing=Timing(interval=3600, timeout=5, retry=1)):
             await asked.wait()
         assert await unread == b"", "the node sees a clean end, no reset"
@@ -280,7 +251,7 @@ async def test_a_connection_that_the_kernel_gave_up_is_a_timeout_with_no_sign_of
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with node(silent) as port:
+    async with serving(silent) as port:
         connection = await RaftConnection.open("127.0.0.1", port, Timing(interval=1, timeout=5, retry=1))
         waiting = connection.ask()
         connection.connection_lost(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
@@ -297,7 +268,7 @@ async def test_a_connection_that_the_kernel_gave_up_is_a_timeout_with_no_sign_of
             self.connection_lost(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
             return waiting
 
-    async with node(silent) as port:
+    async with serving(silent) as port:
         prober._connection = await GivenUp.open("127.0.0.1", port, Timing(interval=1, timeout=5, retry=1))
         task = asyncio.create_task(prober.run())
         await until(lambda: results)
@@ -345,7 +316,7 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with node(silent) as port:
+    async with serving(silent) as port:
         found_at(monkeypatch, ("127.0.0.9", port), ("127.0.0.1", port))
         sock = await connect()
         assert sock.getpeername() == ("127.0.0.1", port)
@@ -391,7 +362,7 @@ async def test_one_that_closes_every_connection_is_not_asked_without_end() -> No
         writer.write(answer())
 
     async with (
-        node(hasty) as port,
+        serving(hasty) as port,
         probing(port, timing=Timing(interval=0.2, timeout=5, retry=0.1)) as results,
     ):
         began = asyncio.get_running_loop().time()
@@ -477,9 +448,9 @@ async def test_asking_once() -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with node(healthy) as port:
+    async with serving(healthy) as port:
         assert (await ask_once("127.0.0.1", port, 5)).answer.id == "n2"
-    async with node(silent) as port:
+    async with serving(silent) as port:
         with pytest.raises(TimeoutError):
             await ask_once("127.0.0.1", port, 0.01)
 
@@ -494,7 +465,7 @@ async def test_identifying_goes_on_until_there_is_an_answer() -> None:
         if opened == 3:
             writer.write(answer("n1"))
 
-    async with node(late) as port, asyncio.timeout(10):
+    async with serving(late) as port, asyncio.timeout(10):
         assert (await identify(("127.0.0.1", port), FAST)).id == "n1"
 
 

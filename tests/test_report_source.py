@@ -8,7 +8,7 @@ import logging
 import random
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
@@ -23,9 +23,9 @@ from raft_exporter.report import Message, encode
 from raft_exporter.sources import reports
 from raft_exporter.sources.reports import REJECTIONS, FetchTiming, ReportFetcher, Told, open_session
 from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
+from tests.serving import Handler, serving
 from tests.waiting import until
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 FAST = FetchTiming(interval=0.005, timeout=5, connect=5)
 IMPATIENT = FetchTiming(interval=0.005, timeout=0.02, connect=0.02)
 WALL = 1_700_000_000.0
@@ -69,31 +69,9 @@ GOOD = http(encode(MESSAGE))
 
 @asynccontextmanager
 async def sidecar(handler: Handler) -> AsyncIterator[str]:
-    """A TCP server on loopback that does with each connection what ``handler`` says."""
-    tasks: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handler(reader, writer)
-        writer.close()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks[writer] = asyncio.ensure_future(serve(reader, writer))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        for _ in range(10):  # asyncio leaks a connection that it accepts while its server closes
-            await asyncio.sleep(0)
-        server.close()
-        for writer, task in tasks.items():
-            task.cancel()
-            await asyncio.wait([task])
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-        await server.wait_closed()
+    """A server on loopback, by its base URL."""
+    async with serving(handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def always(answer: bytes) -> Handler:

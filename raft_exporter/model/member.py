@@ -233,7 +233,7 @@ class Member:
     def missing(self, policy: Policy, now: float, *, heartbeats_speak: bool) -> bool:
         """Whether nothing came from this member or its host for ``suspect_after`` though it should have."""
         asked = self._failures > 0 or (heartbeats_speak and self._heartbeat_at > NEVER)
-        silent = now - max(self.contact_at, self._armed_at) >= policy.suspect_after
+        silent = self.silence(now) >= policy.suspect_after
         return asked and silent and now - max(self._host_at, self._sidecar_host_at) >= policy.host_fresh
 
     def contact_age(self, now: float) -> float | None:

@@ -253,7 +253,7 @@ class Table:
         if voters and reached < majority(len(voters)):
             self.isolated, self._reaching_since = True, None
         elif self.isolated:
-            since = self._reaching_since = self._reaching_since or now
+            since = self._reaching_since = now if self._reaching_since is None else self._reaching_since
             # While somebody is missing, for long enough that one heard now and then does not end it again
             # and again, with every clock armed anew.
             if reached == len(voters) or now - since >= 2 * self.policy.suspect_after:
