@@ -45,8 +45,10 @@ class Switch:
     def run(self, control: Path) -> None:
         """Carry frames, and obey, for ever."""
         with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX) as orders:
-            orders.bind(str(control))
+            unready = control.with_suffix(".unready")
+            orders.bind(str(unready))
             orders.listen()
+            unready.rename(control)  # whoever sees it may connect: a bound socket refuses until it listens
             selector.register(orders, selectors.EVENT_READ, None)
             for number, port in self._ports.items():
                 selector.register(port, selectors.EVENT_READ, number)
