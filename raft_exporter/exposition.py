@@ -59,6 +59,7 @@ class TableCollector(Collector):
         self._wall = wall
         self._lag = lag
         self._store_errors = store_errors
+        self._loaded_at = wall()
 
     def collect(self) -> Iterator[Family]:
         """Give every family of the catalogue (prometheus_client.registry.Collector)."""
@@ -132,6 +133,7 @@ class TableCollector(Collector):
             rows[metrics.PEER_INFO].append(((peer, server.address, server.suffrage), 1))
             rows[metrics.PEER_STATE] += _one_of(State, self._table.shown_state(peer), peer)
             rows[metrics.PEER_JUDGED_STATE] += _one_of(State, member.verdict.state, peer)
+            rows[metrics.PEER_STATE_AGE].append(((peer,), max(now - member.verdict.since, 0.0)))
             rows[metrics.PEER_SILENCE] += [
                 ((peer, "heartbeat"), member.heartbeat_silence(now)),
                 ((peer, "raft"), member.main_loop_silence(now)),
@@ -173,6 +175,8 @@ class TableCollector(Collector):
             metrics.THRESHOLD, [((name,), value) for name, value in self._table.policy.thresholds().items()]
         )
         yield _family(metrics.BUILD_INFO, [((__version__, platform.python_version()), 1)])
+        yield _scalar(metrics.RELOAD_SUCCESSFUL, 1)
+        yield _scalar(metrics.RELOAD_SUCCESS_TIMESTAMP, self._loaded_at)
         yield _family(metrics.SOURCE_UP, [((source,), up) for source, up in intake.up.items()])
         yield _family(
             metrics.OBSERVATIONS, [((kind,), intake.observations[kind]) for kind in ObservationKind]

@@ -148,6 +148,13 @@ PEER_JUDGED_STATE: Final = Metric(
     "1 for the state that the member is judged to be in, whatever an override says, else 0.",
     ("peer", "state"),
 )
+PEER_STATE_AGE: Final = Metric(
+    "raft_peer_judged_state_age_seconds",
+    _G,
+    "For how long the member has been judged to be in the state that it is in. Monotonic, without the "
+    "sidecar's own pauses; goes on over a restart of the sidecar that has a store.",
+    ("peer",),
+)
 PEER_SILENCE: Final = Metric(
     "raft_peer_silence_seconds",
     _G,
@@ -232,6 +239,16 @@ THRESHOLD: Final = Metric(
 )
 BUILD_INFO: Final = Metric(
     "raft_exporter_build_info", _G, "1, with the versions of this sidecar.", ("version", "python_version")
+)
+RELOAD_SUCCESSFUL: Final = Metric(
+    "raft_exporter_config_last_reload_successful",
+    _G,
+    "Whether the configuration was taken when it was last read; the start counts.",
+)
+RELOAD_SUCCESS_TIMESTAMP: Final = Metric(
+    "raft_exporter_config_last_reload_success_timestamp_seconds",
+    _G,
+    "When a configuration was last read and taken, Unix time.",
 )
 SOURCE_UP: Final = Metric(
     "raft_exporter_source_up",

@@ -166,6 +166,7 @@ def test_peers() -> None:
     assert scrape.value("raft_peer_state", peer="n2", state="online") == 1
     assert scrape.value("raft_peer_state", peer="n2", state="offline") == 0
     assert scrape.value("raft_peer_state", peer="n3", state="suspect") == 1
+    assert scrape.value("raft_peer_judged_state_age_seconds", peer="n2") == 1
     assert scrape.value("raft_peer_silence_seconds", peer="n2", source="heartbeat") == pytest.approx(1.1)
     assert math.isnan(scrape.value("raft_peer_silence_seconds", peer="n2", source="raft"))
     assert scrape.value("raft_peer_silence_seconds", peer="n3", source="any") == 2
@@ -191,6 +192,8 @@ def test_the_exporter_tells_of_itself() -> None:
     assert scrape.value("raft_exporter_event_loop_lag_seconds") == 0.5
     assert scrape.value("raft_exporter_scrape_duration_seconds") == 0.25
     assert scrape.value("raft_exporter_observations_total", kind="leader") == 0
+    assert scrape.value("raft_exporter_config_last_reload_successful") == 1
+    assert scrape.value("raft_exporter_config_last_reload_success_timestamp_seconds") == WALL
 
 
 def test_what_is_not_known_is_nan_and_never_a_made_up_zero() -> None:
