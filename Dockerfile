@@ -10,6 +10,8 @@ RUN python -m venv /build \
  && /build/bin/pip --python /opt/raft-exporter/bin/python install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY raft_exporter raft_exporter
+COPY rules/*.yml rules/
+COPY deploy/alertmanager deploy/alertmanager
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
  && /build/bin/pip --python /opt/raft-exporter/bin/python install --no-deps --no-index /dist/*.whl
 

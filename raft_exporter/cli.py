@@ -37,6 +37,7 @@ from raft_exporter.lookups import LookupThreads
 from raft_exporter.override_command import override
 from raft_exporter.rehearse_command import rehearse
 from raft_exporter.reporting import reported
+from raft_exporter.rules_command import rules
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
 from raft_exporter.terminal import failure, screen
@@ -217,3 +218,4 @@ main.add_command(demo)
 main.add_command(events)
 main.add_command(override)
 main.add_command(rehearse)
+main.add_command(rules)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import pytest
 
 from raft_exporter.errors import RaftExporterError
+from tests.chaos.network import Network
 
 _T = TypeVar("_T")
 
@@ -38,3 +40,16 @@ def need() -> Need:
         pytest.skip(message)
 
     return have
+
+
+@pytest.fixture(scope="session")
+def ip(need: Need, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give iproute2, where hosts can be made with it."""
+    ip = need("iproute2", lambda: shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"))
+
+    def make() -> bool:
+        with Network(ip, 1, tmp_path_factory.mktemp("trial"), seed=0):
+            return True
+
+    need("the right to make network namespaces", make)
+    return ip

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "raft_exporter"
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo", "override_command", "events_command", "rehearse_command"},
+    {"demo", "override_command", "events_command", "rehearse_command", "rules_command"},
     {"sidecar", "neighbours", "client", "asking", "terminal", "reporting"},
     {"web"},
     {
@@ -32,7 +32,7 @@ LAYERS = (
     },
     {"config", "wire", "logs", "journal", "report", "store", "evidence_log", "database", "database_file"},
     {"schema", "bounds"},
-    {"strict_yaml", "notation", "lookups"},
+    {"strict_yaml", "notation", "lookups", "shipped"},
     {"model", "errors"},
     {"__init__"},
 )

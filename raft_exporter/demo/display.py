@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -25,12 +25,16 @@ NO_ANSWER: Final = "no answer"
 
 
 class Glance(Struct, frozen=True):
-    """The cluster at one moment: ``views`` by node, None where the sidecar did not answer."""
+    """The cluster at one moment: ``views`` by node, None where the sidecar did not answer.
+
+    ``told`` is what Alertmanager said so far, a line each.
+    """
 
     elapsed: float
     views: dict[str, ClusterView | None]
     writes: Progress
     fault: str | None
+    told: Sequence[str] = ()
 
 
 class Display(Protocol):
@@ -78,6 +82,7 @@ class PlainDisplay:
         self._write = write
         self._before: dict[str, str] = {}
         self._fault: str | None = None
+        self._told = 0
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +102,9 @@ class PlainDisplay:
             if line != self._before.get(node):
                 self._before[node] = line
                 self._write(f"{glance.elapsed:6.1f} s  sidecar of {node}: {line}")
+        for line in glance.told[self._told :]:
+            self._write(f"{glance.elapsed:6.1f} s  {line}")
+        self._told = len(glance.told)
 
 
 def in_words(view: ClusterView | None) -> str:
@@ -151,4 +159,4 @@ def _drawn(glance: Glance) -> RenderableType:
     writes = f"{glance.writes.committed} writes committed, {glance.writes.failed} not"
     head = Text(f"{glance.elapsed:.0f} s; {writes}; Ctrl-C ends it", "dim")
     fault = [Text(f"FAULT: {glance.fault}", "bold red")] if glance.fault else []
-    return Group(head, *fault, table)
+    return Group(head, *fault, table, *(Text(line, "yellow") for line in glance.told))

@@ -18,11 +18,13 @@ from raft_exporter.demo.cluster import Cluster, Node, SidecarProcess, raftnode
 from raft_exporter.demo.display import Display, Glance, display, places
 from raft_exporter.demo.fault import Fault, Injected, inject
 from raft_exporter.demo.health import Sight, missing, read_metrics
-from raft_exporter.demo.monitoring import Monitoring
+from raft_exporter.demo.monitoring import Monitoring, Watch, told_to
+from raft_exporter.demo.receiver import Receiver
 from raft_exporter.demo.stop import StopSignal
-from raft_exporter.demo.timeline import from_raft, from_sidecar, merged, written
+from raft_exporter.demo.timeline import Said, from_alertmanager, from_raft, from_sidecar, merged, written
 from raft_exporter.demo.writer import Writer
 from raft_exporter.errors import ClientError, DemoError
+from raft_exporter.shipped import rule_texts
 from raft_exporter.view import ClusterView
 
 _TICK: Final = 0.2
@@ -47,11 +49,14 @@ def play(plan: Plan) -> None:
         targets = [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
         with (
             cluster,
-            Monitoring(home, targets) as monitoring,
+            Receiver() as receiver,
+            Monitoring(home, _watch(home, targets, receiver)) as monitoring,
             Writer(list(cluster.nodes.values())) as writer,
         ):
             click.echo(places(cluster, monitoring))
-            stage = _Stage(plan, cluster, monitoring, writer, stop)
+            stage = _Stage(
+                plan, cluster=cluster, monitoring=monitoring, receiver=receiver, writer=writer, stop=stop
+            )
             with display() as shown:
                 stage.watch(shown)
             stage.conclude()
@@ -67,11 +72,19 @@ class _Examination(Struct, frozen=True):
 
 class _Stage:
     def __init__(
-        self, plan: Plan, cluster: Cluster, monitoring: Monitoring, writer: Writer, stop: StopSignal
+        self,
+        plan: Plan,
+        *,
+        cluster: Cluster,
+        monitoring: Monitoring,
+        receiver: Receiver,
+        writer: Writer,
+        stop: StopSignal,
     ) -> None:
         self._plan = plan
         self._cluster = cluster
         self._monitoring = monitoring
+        self._receiver = receiver
         self._writer = writer
         self._stop = stop
         self._began = time.monotonic()
@@ -85,7 +98,10 @@ class _Stage:
             views = {node: _view(sidecar) for node, sidecar in self._cluster.sidecars.items()}
             elapsed = self._elapsed()
             fault = self._injected.text if self._injected else None
-            shown.show(Glance(elapsed=elapsed, views=views, writes=self._writer.progress, fault=fault))
+            told = [f"{said.speaker}: {said.text}" for said in self._told()]
+            shown.show(
+                Glance(elapsed=elapsed, views=views, writes=self._writer.progress, fault=fault, told=told)
+            )
             if self._over(elapsed):
                 return
             self._inject_when_due(elapsed)
@@ -120,6 +136,9 @@ class _Stage:
             self._writer.mark()
         elif elapsed >= plan.fault_after + _CHECK_WITHIN:
             raise DemoError(f"no fault was injected, for the cluster was not whole: {'; '.join(faults)}")
+
+    def _told(self) -> list[Said]:
+        return list(from_alertmanager(self._receiver.notifications))
 
     def _sights(self) -> list[Sight]:
         sidecars = self._cluster.sidecars.items()
@@ -156,7 +175,7 @@ class _Stage:
         ]
         since = injected.at
         click.echo(f"\n{'+0.00':>8} s  {'fault':<20}  {injected.text}")
-        for line in written(merged(raft, sidecars, since=since), since):
+        for line in written(merged(raft, sidecars, self._told(), since=since), since):
             click.echo(line)
         if not any(said.at >= since for said in raft):
             click.echo("\nhashicorp/raft said nothing.")
@@ -188,6 +207,15 @@ class _Stage:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
+
+
+def _watch(home: Path, targets: list[str], receiver: Receiver) -> Watch:
+    """The shipped rules, and Alertmanager's example as it stands but for whom it tells."""
+    rules = []
+    for name, text in rule_texts().items():
+        rules.append(home / name)
+        rules[-1].write_text(text)
+    return Watch({"demo": targets}, rules, alertmanager=told_to(receiver.url))
 
 
 @contextlib.contextmanager

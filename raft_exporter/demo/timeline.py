@@ -11,6 +11,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from raft_exporter.demo.receiver import Notification
+
 _PAIR: Final = re.compile(r'(\S+?)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
@@ -56,6 +58,25 @@ def from_sidecar(node: str, log: Iterable[str]) -> Iterator[Said]:
                 about=pairs["peer"],
                 text=f"{pairs['peer']} is {pairs['after']} ({pairs['reason']}), was {pairs['before']}",
             )
+
+
+def from_alertmanager(notifications: Iterable[Notification]) -> Iterator[Said]:
+    """Read whom Alertmanager told what: each alert when it is announced and when it is taken back."""
+    before: dict[tuple[str, ...], str] = {}
+    for notification in notifications:
+        for alert in notification.alerts:
+            about = alert.labels.get("peer", "")
+            key = (notification.receiver, alert.name, about)
+            was, before[key] = before.get(key), alert.status
+            if alert.status != was and (alert.status == "firing" or was == "firing"):
+                name = f"{alert.name} {about}".strip()
+                over = "" if alert.status == "firing" else " (resolved)"
+                yield Said(
+                    at=notification.at,
+                    speaker=f"Alertmanager: {notification.receiver}",
+                    about=name,
+                    text=f"{name}{over}: {alert.annotations.get('summary', '')}",
+                )
 
 
 def merged(*voices: Iterable[Said], since: float) -> list[Said]:

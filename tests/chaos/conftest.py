@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,6 @@ from msgspec import Struct
 from raft_exporter.demo.cluster import raftnode
 from tests.chaos.arena import Arena
 from tests.chaos.matrix import delays, matrix
-from tests.chaos.network import Network
 from tests.chaos.recorder import Tally
 from tests.conftest import Need
 
@@ -84,19 +82,6 @@ _HOME: Final = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RESULTS] = Results()
-
-
-@pytest.fixture(scope="session")
-def ip(need: Need, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give iproute2, where hosts can be made with it."""
-    ip = need("iproute2", lambda: shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"))
-
-    def make() -> bool:
-        with Network(ip, 1, tmp_path_factory.mktemp("trial"), seed=0):
-            return True
-
-    need("the right to make network namespaces", make)
-    return ip
 
 
 @pytest.fixture(scope="session", params=FORM.seeds, ids=lambda seed: f"round{seed}")

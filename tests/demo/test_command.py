@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from raft_exporter.cli import main
 from raft_exporter.demo import command
 from raft_exporter.demo.fault import Fault
-from raft_exporter.demo.monitoring import Monitoring, prometheus_config
+from raft_exporter.demo.monitoring import Monitoring, Watch, prometheus_config
 from raft_exporter.demo.stage import Plan
 
 
@@ -46,12 +47,14 @@ def test_the_flags_are_the_plan(flags: list[str], plan: Plan, monkeypatch: pytes
 
 
 def test_without_alertmanager_prometheus_is_told_of_none() -> None:
-    assert "alerting" not in prometheus_config(["127.0.0.1:1"], None)
-    assert "- targets: [127.0.0.1:9]" in prometheus_config(["127.0.0.1:1"], "127.0.0.1:9")
+    watch = Watch({"": ["127.0.0.1:1"]})
+    assert "alerting" not in prometheus_config(watch, None)
+    told = yaml.safe_load(prometheus_config(watch, "127.0.0.1:9"))["alerting"]
+    assert told == {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9"]}]}]}
 
 
 def test_what_is_not_installed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with Monitoring(tmp_path, ["127.0.0.1:1"]) as monitoring:
+    with Monitoring(tmp_path, Watch({"": ["127.0.0.1:1"]})) as monitoring:
         assert monitoring.processes == []
         assert monitoring.targets_up() == 0

@@ -62,3 +62,22 @@ def test_in_a_terminal_the_table_has_a_row_a_sidecar_and_a_column_a_member() -> 
         assert part in text
     header = next(line for line in text.splitlines() if "sidecar of" in line)
     assert header.split() == ["sidecar", "of", "role", "leader", "n1", "n2", "tolerance"]
+
+
+def test_what_alertmanager_says_is_shown_once() -> None:
+    lines: list[str] = []
+    shown = PlainDisplay(lines.append)
+    for told in ([], ["pager: one"], ["pager: one"], ["pager: one", "ticket: two"]):
+        shown.show(replace(glance(1.0, view()), told=told))
+    assert [line for line in lines if "sidecar" not in line] == [
+        "   1.0 s  pager: one",
+        "   1.0 s  ticket: two",
+    ]
+
+
+def test_the_live_table_has_what_alertmanager_says() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with LiveDisplay(console) as shown:
+        shown.show(replace(glance(1.0, view()), told=["pager: one"]))
+    assert isinstance(console.file, io.StringIO)
+    assert "pager: one" in console.file.getvalue()

@@ -4,7 +4,15 @@ import logging
 
 import pytest
 
-from raft_exporter.demo.timeline import Said, from_raft, from_sidecar, merged, written
+from raft_exporter.demo.receiver import Alert, Notification
+from raft_exporter.demo.timeline import (
+    Said,
+    from_alertmanager,
+    from_raft,
+    from_sidecar,
+    merged,
+    written,
+)
 from raft_exporter.logs import LogfmtFormatter
 
 FAULT = 1_700_000_000.0
@@ -95,3 +103,24 @@ def test_the_same_said_again_and_again_is_one_line_with_a_count() -> None:
     ]
     first = next(iter(written(lines, FAULT)))
     assert first.endswith("failed (and 1 more until +4.00 s)")
+
+
+def notification(at: float, *alerts: tuple[str, str]) -> Notification:
+    told = tuple(
+        Alert(status, {"alertname": "RaftPeerOffline", "peer": peer}, {"summary": "A member is offline."})
+        for peer, status in alerts
+    )
+    return Notification("ticket", alerts[0][1], "group", told, at=at)
+
+
+def test_an_alert_is_told_when_it_is_announced_and_when_it_is_taken_back() -> None:
+    told = [
+        notification(FAULT, ("n2", "firing")),
+        notification(FAULT + 1, ("n2", "firing"), ("n3", "firing")),
+        notification(FAULT + 2, ("n2", "resolved"), ("n3", "firing"), ("n1", "resolved")),
+    ]
+    assert [(said.at - FAULT, said.speaker, said.text) for said in from_alertmanager(told)] == [
+        (0, "Alertmanager: ticket", "RaftPeerOffline n2: A member is offline."),
+        (1, "Alertmanager: ticket", "RaftPeerOffline n3: A member is offline."),
+        (2, "Alertmanager: ticket", "RaftPeerOffline n2 (resolved): A member is offline."),
+    ]

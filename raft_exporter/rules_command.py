@@ -1,0 +1,125 @@
+"""The command ``rules``: writes out the recording and alert rules, for whom and as what they are wanted."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
+
+import click
+import yaml
+
+from raft_exporter.errors import RaftExporterError, system_reason
+from raft_exporter.notation import shown
+from raft_exporter.reporting import reported
+from raft_exporter.shipped import rule_texts
+
+Format: TypeAlias = Literal["prometheus", "kubernetes"]
+Ruler: TypeAlias = Literal["prometheus", "victoriametrics"]
+
+_KUBERNETES_FILE: Final = "raft-exporter.prometheusrule.yml"
+_GROUPS: Final = re.compile(r"^groups:\n", re.MULTILINE)
+_KEEP_FIRING_FOR: Final = re.compile(r"^ +keep_firing_for: .*\n", re.MULTILINE)
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/ (labels, names)
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_PART: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL: Final = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_PART}=({_LABEL_PART})?")
+
+
+def _namespace(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not _NAMESPACE.fullmatch(text):
+        raise click.BadParameter(f"expected the name of a Kubernetes namespace, got {shown(text)}")
+    return text
+
+
+def _labels(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        if not _LABEL.fullmatch(text):
+            raise click.BadParameter(f"expected KEY=VALUE, as Kubernetes takes labels, got {shown(text)}")
+    return dict(text.split("=", maxsplit=1) for text in texts)
+
+
+@click.command()
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The directory to write the files into; without it they are printed as one document.",
+)
+@click.option(
+    "--format",
+    "form",
+    envvar="RAFT_EXPORTER_RULES_FORMAT",
+    type=click.Choice(get_args(Format)),
+    default="prometheus",
+    show_default=True,
+    help="Plain rule files, or one PrometheusRule for the Prometheus operator.",
+)
+@click.option(
+    "--for",
+    "ruler",
+    envvar="RAFT_EXPORTER_RULES_FOR",
+    type=click.Choice(get_args(Ruler)),
+    default="prometheus",
+    show_default=True,
+    help="Who evaluates them; for a vmalert before 1.92 keep_firing_for is left out.",
+)
+@click.option("--namespace", callback=_namespace, help="With --format kubernetes: where it belongs.")
+@click.option(
+    "--label",
+    multiple=True,
+    callback=_labels,
+    metavar="KEY=VALUE",
+    help="With --format kubernetes: a label of the PrometheusRule, such as release=prometheus. Repeatable.",
+)
+@reported
+def rules(
+    to: Path | None, *, form: Format, ruler: Ruler, namespace: str | None, label: dict[str, str]
+) -> None:
+    """Write the recording and alert rules out, for Prometheus or one that takes its rules.
+
+    What they need and how to load them: docs/rules.md.
+    """
+    if form != "kubernetes" and (namespace is not None or label):
+        raise click.UsageError("--namespace and --label are of use with --format kubernetes alone")
+    texts = {name: _for(ruler, text) for name, text in rule_texts().items()}
+    if form == "kubernetes":
+        texts = {_KUBERNETES_FILE: _prometheus_rule(_one_document(texts), namespace, label)}
+    if to is None:
+        click.echo(_one_document(texts), nl=False)
+    else:
+        _write(to, texts)
+
+
+def _for(ruler: Ruler, text: str) -> str:
+    """Leave out what the ruler refuses, and nothing else: vmalert has keep_firing_for from 1.92 on."""
+    return _KEEP_FIRING_FOR.sub("", text) if ruler == "victoriametrics" else text
+
+
+def _one_document(texts: dict[str, str]) -> str:
+    """Put the groups of all under the key of the first; the comments stay where they are."""
+    first, *others = texts.values()
+    return "\n".join([first, *(_GROUPS.sub("", text, count=1) for text in others)])
+
+
+def _prometheus_rule(document: str, namespace: str | None, labels: dict[str, str]) -> str:
+    """Give the document as the spec of a custom resource (monitoring.coreos.com/v1)."""
+    metadata: dict[str, object] = {"name": "raft-exporter"}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    if labels:
+        metadata["labels"] = labels
+    head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata}
+    return f"{yaml.safe_dump(head, sort_keys=False)}spec:\n{textwrap.indent(document, '  ')}"
+
+
+def _write(directory: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        path = directory / name
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RaftExporterError(f"{path}: {system_reason(error)}") from error
+        click.echo(f"wrote {path}")
