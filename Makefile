@@ -71,6 +71,10 @@ docs: setup ## Generate docs/metrics.md from the code
 	$(PYTHON_BIN) -m raft_exporter.exposition > build/metrics.md
 	mv build/metrics.md docs/metrics.md
 
+.PHONY: rules
+rules: setup ## Generate the promtool tests in rules/tests from tests/rules
+	$(PYTHON_BIN) -m tests.rules.generate
+
 .PHONY: clean
 clean: ## Remove what was built and cached, but for .venv
 	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ import pytest
 from raft_exporter.demo.cluster import raftnode
 from tests.conftest import Need
 from tests.e2e.ledger import Told
-from tests.e2e.site import SPEED, Outcome
+from tests.e2e.site import Outcome
 
 
 class Delays:
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if delays is None or not (lines := delays.lines()):
         return
     terminalreporter.section(
-        f"alerts: seconds from a fault until somebody was told (waits of rules and routes / {SPEED:g})"
+        "alerts: seconds from a fault until somebody was told (waits of rules and routes divided)"
     )
     for line in lines:
         terminalreporter.line(line)

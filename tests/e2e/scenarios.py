@@ -36,19 +36,6 @@ def kill_of_a_follower(ground: Ground) -> set[Told]:
     return wanted
 
 
-def prometheus_restarts(ground: Ground) -> set[Told]:
-    """The same, and Prometheus is stopped and started while all fires: nobody is told again."""
-    victim = ground.cluster.followers()[0]
-    ground.strike()
-    victim.kill()
-    wanted = {AT_RISK, offline(victim)}
-    ground.until_told(*wanted)
-    ground.monitoring.restart_prometheus()
-    victim.start()
-    ground.until_over()
-    return wanted
-
-
 def frozen_leader(ground: Ground) -> set[Told]:
     """Another one leads soon; the frozen one is first stalled and then offline, which is told once."""
     victim = ground.cluster.leader()
@@ -140,7 +127,6 @@ def override_during_a_fault(ground: Ground) -> set[Told]:
 
 SCENARIOS: Final = (
     Scenario("", kill_of_a_follower),
-    Scenario("restart", prometheus_restarts),
     Scenario("frozen", frozen_leader),
     Scenario("stalled", stalled_leader_store),
     Scenario("lost", loss_of_quorum),

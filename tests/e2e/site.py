@@ -20,7 +20,7 @@ from tests.e2e.acceleration import accelerated_rules, alertmanager_config
 from tests.e2e.ledger import Ledger, Told
 
 SPEED: Final = 6.0
-"""By how much the durations of rules and routes are divided; nothing else is changed in them."""
+"""By how much the durations of rules and routes are divided by default; nothing else is changed in them."""
 
 PATIENCE: Final = 150.0
 """Seconds within which what must come has come, on a slow and busy machine."""
@@ -115,8 +115,9 @@ class Outcome(Struct, frozen=True):
 class Site:
     """All clusters of these scenarios, each running, seen by Prometheus, and whole; as a context."""
 
-    def __init__(self, home: Path, scenarios: Sequence[Scenario]) -> None:
+    def __init__(self, home: Path, scenarios: Sequence[Scenario], speed: float = SPEED) -> None:
         self._home = home
+        self._speed = speed
         self._scenarios = {scenario.cluster: scenario for scenario in scenarios}
         self._stack = ExitStack()
         self._clusters: dict[str, Cluster] = {}
@@ -133,9 +134,9 @@ class Site:
                     name: [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
                     for name, cluster in self._clusters.items()
                 },
-                accelerated_rules(self._home, SPEED),
+                accelerated_rules(self._home, self._speed),
                 interval="2s",
-                alertmanager=alertmanager_config(self._receiver.url, SPEED),
+                alertmanager=alertmanager_config(self._receiver.url, self._speed),
             )
             self.monitoring = stack.enter_context(Monitoring(self._home, watch))
             for cluster in self._clusters.values():

@@ -55,7 +55,7 @@ RUN: Final = [step for step in STEPS if step[0].startswith("raft-exporter run ")
 ASK: Final = [
     step
     for step in STEPS
-    if re.match(r"raft-exporter (check-config|status|probe|events|override|rehearse)\b", step[0])
+    if re.match(r"raft-exporter (check-config|status|probe|events|override|rehearse|rules)\b", step[0])
 ]
 
 ASKING: Final = ("STATUS", "EVENTS", "OVERRIDE_SET", "OVERRIDE_LIST", "OVERRIDE_CLEAR")
@@ -176,6 +176,7 @@ class Place:
             "http://10.0.1.3:9641": cluster.sidecars[third.id].url,
             "/etc/raft-exporter": str(directory),
             "/var/lib/raft-exporter": str(directory),
+            "/etc/prometheus": str(directory),
         }
         (directory / "token").write_text("a-token\n")
         self._stored = cluster.home / f"{second.id}.db"

@@ -49,6 +49,73 @@ def the_witnesses_come_back_and_say_the_same() -> Story:
     return story
 
 
+def the_witnesses_of_a_bad_leader_die() -> Story:
+    story = Story("What is said of the leader goes on while no sidecar answers, and ends with their return")
+    silent, split, stalled, commit = (
+        story.cluster(name) for name in ("silent", "split", "stalled", "commit")
+    )
+    commit.export("raft_node_last_log_index", 101)
+    for peer in commit.sidecars:
+        commit.export("raft_peer_last_log_index", 101, peer=peer)
+    story.wait(SETTLED)
+    silent.lose_leader()
+    split.lead("n2", 2, by=["n2"])
+    stalled.judge("n1", State.STALLED)
+    story.wait(20)
+    for cluster in clusters:
+        cluster.stop()
+    story.wait(LET_GO)
+    for name, alert in BLIND:
+        story.fires(name, alert)
+    for cluster in clusters:
+        cluster.start("n1")
+        cluster.lead("n1", 2)
+        cluster.judge("n1", State.ONLINE)
+        cluster.export("raft_node_commit_index", 101)
+    story.wait(LET_GO)
+    story.silent(*(name for name, _ in BLIND))
+    return story
+
+
+BLIND = (
+    (
+        "RaftNoLeader",
+        Alert(
+            labels={"cluster": "silent", "severity": "critical"},
+            summary="The cluster has no leader, and nothing can be written.",
+            description="Cluster silent: no sidecar that reaches a majority knows a leader that proved "
+            "itself lately.",
+        ),
+    ),
+    (
+        "RaftSplitBrain",
+        Alert(
+            labels={"cluster": "split", "severity": "critical"},
+            summary="Two nodes say that they lead in the same term.",
+            description="Cluster split: Raft allows one leader in a term.",
+        ),
+    ),
+    (
+        "RaftLeaderStalled",
+        Alert(
+            labels={"cluster": "stalled", "peer": "n1", "severity": "critical"},
+            summary="The leader hangs and no other takes over, so that nothing can be written.",
+            description="Cluster stalled: n1 leads by its heartbeats, but its main loop does not answer. "
+            "There is no fail-over as long as that process runs.",
+        ),
+    ),
+    (
+        "RaftCommitStalled",
+        Alert(
+            labels={"cluster": "commit", "severity": "warning"},
+            summary="Entries come in, but none is committed.",
+            description="Cluster commit: entries have waited in the leader's log for a minute, and none was "
+            "committed. Too few followers acknowledge what is written.",
+        ),
+    ),
+)
+
+
 def the_peer_leaves() -> Story:
     story = Story("A member that leaves the configuration takes its alerts with it")
     cluster = story.cluster("orders", size=5)
@@ -176,6 +243,7 @@ def everything_starts() -> Story:
 STORIES = (
     the_witnesses_die,
     the_witnesses_come_back_and_say_the_same,
+    the_witnesses_of_a_bad_leader_die,
     the_peer_leaves,
     prometheus_restarts_between_the_thresholds,
     nothing_fired_before_the_restart,

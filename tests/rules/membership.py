@@ -1,4 +1,4 @@
-"""Restarts in turn, and clusters that grow and shrink: what is planned wakes nobody. RaftNotInConfiguration."""
+"""Planned restarts, growth and shrinkage, which wake nobody; RaftNotInConfiguration, which is for slips."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def not_in_configuration(node: str) -> Alert:
             "severity": "warning",
         },
         summary="A running node is not in the leader's configuration.",
-        description=f"Cluster orders: {node} ({node}:9106) runs, but the leader does not count it as a member.",
+        description=f"Cluster orders: {node} ({node}:9106) runs, but the leader does not count it as "
+        "a member.",
     )
 
 
