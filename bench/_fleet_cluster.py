@@ -37,7 +37,7 @@ VICTIM: Final = NODES[-1]
 _SERVERS: Final = tuple(Server(id=node, address=f"10.0.0.{node[1:]}:7000") for node in NODES)
 _WELL: Final = 60
 """Turns for which every cluster is well, and for which a fault has lasted, before it is first looked at."""
-_NAME: Final = re.compile(r"(?:# (?:HELP|TYPE) )?(\w+)")
+_NAME: Final = re.compile(r"(?:# (?:HELP|TYPE) )?(\w+?)(?:_bucket|_sum|_count)?\b")
 
 
 class SyntheticCluster:
@@ -143,7 +143,7 @@ def read_by(rules: str) -> frozenset[str]:
         for group in yaml.safe_load(rules)["groups"]
         for rule in group["rules"]
         for text in (rule["expr"], *rule.get("annotations", {}).values())
-        for word in re.findall(r"\w+", text)
+        for word in re.findall(r"(\w+?)(?:_bucket|_sum|_count)?\b", text)
     }
     return frozenset(metric.name for metric in METRICS if metric.name in words)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -185,6 +187,13 @@ def _times(
     return table([title, *(f"{cost.clusters:,} clusters" for cost in costs)], rows)
 
 
+async def _until_stopped(size: int) -> Cost:
+    """Measure one size; SIGTERM ends it, and leaves no Prometheus behind."""
+    task = asyncio.ensure_future(measure(size))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
 @click.command(help=__doc__)
 @click.option(
     "--sizes",
@@ -197,7 +206,9 @@ def _times(
 def main(sizes: tuple[int, ...]) -> None:
     """Measure every size and print what came of it."""
     try:
-        costs = [asyncio.run(measure(size)) for size in sorted(set(sizes))]
+        costs = [asyncio.run(_until_stopped(size)) for size in sorted(set(sizes))]
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
     except (DemoError, aiohttp.ClientError) as error:
         raise click.ClickException(str(error)) from error
     finish(

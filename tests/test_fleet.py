@@ -24,7 +24,7 @@ groups:
       - record: cluster:raft_up:sum
         expr: sum by (cluster) (raft_up)
       - alert: Down
-        expr: raft_peer_state{state="offline"} == 1
+        expr: raft_peer_state{state="offline"} == 1 or raft_peer_probe_duration_seconds_bucket
         annotations:
           summary: One is down.
           description: '{{ query "raft_peer_term" }}'
@@ -89,7 +89,12 @@ def test_a_sidecar_exports_every_metric_of_the_catalogue() -> None:
 
 
 def test_what_the_rules_read_is_found_in_expressions_and_annotations_alone() -> None:
-    assert read_by(RULES) == {"raft_up", "raft_peer_state", "raft_peer_term"}
+    assert read_by(RULES) == {
+        "raft_up",
+        "raft_peer_state",
+        "raft_peer_probe_duration_seconds",
+        "raft_peer_term",
+    }
 
 
 def test_every_metric_that_the_shipped_rules_read_is_exported() -> None:
@@ -102,12 +107,12 @@ def test_every_metric_that_the_shipped_rules_read_is_exported() -> None:
 def test_an_exposition_is_cut_down_to_whole_families() -> None:
     text = (
         "# HELP raft_up Whether.\n# TYPE raft_up gauge\nraft_up 1.0\n"
-        "# HELP raft_up_too Whether.\n# TYPE raft_up_too gauge\n"
-        'raft_up_too{peer="n1"} 1.0\nraft_up_too{peer="n2"} 1.0\n'
+        "# HELP raft_up_too Long.\n# TYPE raft_up_too histogram\n"
+        'raft_up_too_bucket{le="+Inf"} 1.0\nraft_up_too_count 1.0\nraft_up_too_sum 1.0\n'
     )
-    assert series(text) == 3
+    assert series(text) == 4
     assert only(text, frozenset({"raft_up"})) == "".join(text.splitlines(keepends=True)[:3])
-    assert series(only(text, frozenset({"raft_up_too"}))) == 2
+    assert series(only(text, frozenset({"raft_up_too"}))) == 3
 
 
 def test_prometheus_finds_five_sidecars_a_cluster_and_a_dead_member_in_one_of_fifty() -> None:

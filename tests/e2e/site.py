@@ -22,7 +22,7 @@ from tests.e2e.ledger import Ledger, Told
 SPEED: Final = 6.0
 """By how much the durations of rules and routes are divided by default; nothing else is changed in them."""
 
-PATIENCE: Final = 150.0
+PATIENCE: Final = 300.0
 """Seconds within which what must come has come, on a slow and busy machine."""
 
 

@@ -51,9 +51,8 @@ def the_witnesses_come_back_and_say_the_same() -> Story:
 
 def the_witnesses_of_a_bad_leader_die() -> Story:
     story = Story("What is said of the leader goes on while no sidecar answers, and ends with their return")
-    silent, split, stalled, commit = (
-        story.cluster(name) for name in ("silent", "split", "stalled", "commit")
-    )
+    clusters = [story.cluster(name) for name in ("silent", "split", "stalled", "commit")]
+    silent, split, stalled, commit = clusters
     commit.export("raft_node_last_log_index", 101)
     for peer in commit.sidecars:
         commit.export("raft_peer_last_log_index", 101, peer=peer)

@@ -149,7 +149,7 @@ def a_cluster_that_never_had_a_margin() -> Story:
     pair = story.cluster("pair", size=2)
     grown = story.cluster("grown", size=1)
     story.wait(SETTLED)
-    pair.judge("n2", State.OFFLINE, by=["n1"])
+    pair.judge("n2", State.OFFLINE)
     for node in ("n2", "n3"):
         grown.start(node)
         grown.join(node)

@@ -59,6 +59,19 @@ def members_are_cut_off() -> Story:
     return story
 
 
+def removed_nodes_speak() -> Story:
+    story = Story("Who is no longer a member has no vote")
+    cluster = story.cluster("orders", size=5)
+    story.wait(SETTLED)
+    for node in ("n4", "n5"):
+        cluster.leave(node)
+        cluster.export("raft_up", 0, by=[node])
+    cluster.judge("n3", State.OFFLINE, by=["n1", "n4", "n5"])
+    story.wait(LET_GO)
+    story.has_fired()
+    return story
+
+
 def clocks_differ() -> Story:
     story = Story("The clocks of the sidecars may differ by a minute: no alert comes sooner or later")
     even, skewed = story.cluster("even"), story.cluster("skewed")
@@ -134,6 +147,7 @@ def the_same_with_no_cluster_label() -> Story:
 STORIES = (
     one_scrape_is_missed,
     members_are_cut_off,
+    removed_nodes_speak,
     clocks_differ,
     one_cluster_of_two_has_a_fault,
     the_same_with_no_cluster_label,
