@@ -36,7 +36,8 @@ _SETTLE: Final = 65.0
 """Seconds: the rules say nothing about a cluster in its first minute."""
 _WATCH: Final = 31.0
 """Seconds: the slowest group is evaluated every 30 s."""
-_PATIENCE: Final = 120.0
+_PATIENCE: Final = 240.0
+"""Seconds for the first scrape of all: it makes every series."""
 _COSTLIEST: Final = 6
 
 
@@ -206,7 +207,10 @@ async def _until_stopped(size: int) -> Cost:
 def main(sizes: tuple[int, ...]) -> None:
     """Measure every size and print what came of it."""
     try:
-        costs = [asyncio.run(_until_stopped(size)) for size in sorted(set(sizes))]
+        costs = []
+        for size in sorted(set(sizes)):
+            costs.append(asyncio.run(_until_stopped(size)))
+            print(f"{size} clusters: {costs[-1].load:.3f} s of evaluation a second", file=sys.stderr)
     except asyncio.CancelledError:
         sys.exit(128 + signal.SIGTERM)
     except (DemoError, aiohttp.ClientError) as error:

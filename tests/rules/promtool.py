@@ -91,9 +91,9 @@ def _step(samples: dict[int, float], at: int) -> float | None:
     if at + 1 not in samples:
         return None
     first, second = samples[at], samples[at + 1]
-    if _word(first) == _word(second):
-        return 0.0
-    return None if math.isnan(first + second) else round(second - first, 9)
+    if math.isnan(first) or math.isnan(second):
+        return 0.0 if math.isnan(first) and math.isnan(second) else None
+    return round(second - first, 9)
 
 
 def _line(samples: dict[int, float], begin: int, end: int) -> str:
@@ -112,9 +112,8 @@ def _word(value: float) -> str:
 def _input(series: Series, samples: dict[int, float], scrapes: int, longest: int) -> str:
     """Give a series as it is written; what never changes its course goes on, so that stories share it."""
     written = values(samples, scrapes)
-    if len(samples) == scrapes and " " not in written:
-        slope = _step(samples, 0) or 0.0
-        written = values({at: samples[0] + at * slope for at in range(longest)}, longest)
+    if written.endswith(f"x{scrapes - 1}") and " " not in written:
+        written = written.removesuffix(f"x{scrapes - 1}") + f"x{longest - 1}"
     return f"{{series: '{_selector(series)}', values: '{written}'}}"
 
 

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from tests.rules.cluster import Cluster, Series
+from tests.rules.cluster import Cluster, Labels, Series
 
 SCRAPE: Final = 5
 """Seconds between two scrapes, and between two evaluations of the rules."""
@@ -120,5 +121,10 @@ class Story:
     def _scrape(self, cluster: Cluster) -> None:
         for target, series in cluster.scrape(self.scrapes * self.every):
             for (metric, labels), value in series.items():
-                full = tuple(sorted((key, text) for key, text in (*labels, *target) if text))
-                self.scraped.setdefault((metric, full), {})[self.scrapes] = value
+                self.scraped.setdefault((metric, _full(labels, target)), {})[self.scrapes] = value
+
+
+@cache
+def _full(labels: Labels, target: Labels) -> Labels:
+    """Give a series' labels with its target's, as Prometheus does: an empty one is none."""
+    return tuple(sorted((key, text) for key, text in (*labels, *target) if text))

@@ -73,7 +73,6 @@ GATED: Final = {
 """Alerts that would begin while a cluster is being started, and must not."""
 
 NOT_SILENCED: Final = {
-    "RaftStaleLeader": "stale reads harm whoever asks that node, masked or not",
     "RaftOverrideActive": "it tells of the override itself",
     "RaftOverrideTooOld": "it tells of the override itself",
 }

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +26,32 @@ def groups() -> list[dict[str, Any]]:
     return [group for document in documents for group in document["groups"]]
 
 
+@cache
+def all_tests() -> list[dict[str, Any]]:
+    """All tests of all files."""
+    return [test for text in FILES.values() for test in yaml.load(text, yaml.CSafeLoader)["tests"]]
+
+
 def expectations(name: str) -> list[list[dict[str, Any]]]:
     """What each test of an alert expects to fire."""
-    tests = [test for text in FILES.values() for test in yaml.safe_load(text)["tests"]]
     return [
         each["exp_alerts"]
-        for test in tests
+        for test in all_tests()
         for each in test.get("alert_rule_test", ())
         if each["alertname"] == name
     ]
+
+
+@pytest.fixture(scope="module")
+def results(need: Need) -> dict[Path, subprocess.CompletedProcess[str]]:
+    """What promtool says of each file; every processor has one to do."""
+    tool = need("promtool", lambda: shutil.which("promtool"))
+
+    def run(path: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([tool, "test", "rules", path], capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return dict(zip(FILES, threads.map(run, FILES), strict=True))
 
 
 def test_the_files_are_what_the_stories_make() -> None:
@@ -41,9 +61,10 @@ def test_the_files_are_what_the_stories_make() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_rules_do_what_the_stories_expect(path: Path, need: Need) -> None:
-    tool = need("promtool", lambda: shutil.which("promtool"))
-    result = subprocess.run([tool, "test", "rules", path], capture_output=True, text=True, check=False)
+def test_the_rules_do_what_the_stories_expect(
+    path: Path, results: dict[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    result = results[path]
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -78,12 +99,7 @@ def test_all_that_the_rules_read_is_told_in_the_stories() -> None:
         for rule in group["rules"]
         for name in re.findall(r"(?<![:\w])(?:raft_\w+|up)\b(?!:)", rule["expr"])
     }
-    told = {
-        each["series"].partition("{")[0]
-        for text in FILES.values()
-        for test in yaml.safe_load(text)["tests"]
-        for each in test["input_series"]
-    }
+    told = {each["series"].partition("{")[0] for test in all_tests() for each in test["input_series"]}
     assert read <= told | {"raft_"}
 
 
