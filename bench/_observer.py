@@ -14,7 +14,7 @@ import yaml
 
 from bench._pages import Page
 from raft_exporter.demo.cluster import Cluster
-from raft_exporter.demo.monitoring import Monitoring, Watch, told_to
+from raft_exporter.demo.monitoring import WHOLE, Monitoring, Watch, told_to
 from raft_exporter.demo.receiver import Notification, Receiver
 from raft_exporter.shipped import rule_texts
 
@@ -77,11 +77,11 @@ class Observer:
         ]
 
     def sees_whole(self, clusters: Sequence[str]) -> bool:
-        """Whether the rules have seen each of these clusters with all its voters online."""
+        """Whether the rules see each of these clusters with all its voters online."""
         if not self.monitoring.ready():
             return False
-        settled = self.monitoring.query("cluster:raft_settled:bool == 1")
-        return {sample.labels["cluster"] for sample in settled} >= set(clusters)
+        whole = self.monitoring.query(WHOLE)
+        return {sample.labels["cluster"] for sample in whole} >= set(clusters)
 
     def told_at(self, cluster: str, page: Page) -> float | None:
         """When the receiver was told, Unix time; None: not yet."""

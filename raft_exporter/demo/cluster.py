@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,8 @@ _T = TypeVar("_T")
 _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.02
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_PORTS: Final = (15000, 32768)
+_given: Final[set[int]] = set()
 
 
 class Settings(Struct, frozen=True):
@@ -72,12 +75,20 @@ def raftnode() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind((_HOST, 0))
-        return [sock.getsockname()[1] for sock in sockets]
+    """Ports of loopback that nobody listens on at the moment, none of them given before by this process.
+
+    They lie below those that the kernel takes for outgoing connections, where the many that a cluster opens
+    while it starts might take one before its owner does.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*_PORTS)  # noqa: S311 - no secret
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind((_HOST, port))
+            if port not in _given:
+                _given.add(port)
+                found.append(port)
+    return found
 
 
 def until(what: str, ask: Callable[[], _T | None], within: float = 30.0) -> _T:

@@ -22,6 +22,9 @@ _TIMEOUT: Final = 5.0
 NOBODY: Final = "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n"
 """An Alertmanager that tells nobody."""
 
+WHOLE: Final = "cluster:raft_settled:bool == 1 and cluster:raft_voters_online:sum == cluster:raft_voters:sum"
+"""By the shipped rules: the clusters of which all voters are online, and about which alerts may begin."""
+
 _EXAMPLE_RECEIVER: Final = "http://127.0.0.1:9099"
 """Where the shipped example of Alertmanager's configuration sends its notifications."""
 

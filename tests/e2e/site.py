@@ -13,7 +13,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from raft_exporter.demo.cluster import Cluster, Node, Settings, until
-from raft_exporter.demo.monitoring import Monitoring, Watch
+from raft_exporter.demo.monitoring import WHOLE, Monitoring, Watch
 from raft_exporter.demo.receiver import Receiver
 from raft_exporter.errors import DemoError
 from tests.e2e.acceleration import accelerated_rules, alertmanager_config
@@ -177,5 +177,5 @@ class Site:
     def _settled(self) -> bool:
         if not self.monitoring.ready():
             return False
-        settled = self.monitoring.query("cluster:raft_settled:bool == 1")
-        return {sample.labels.get("cluster", "") for sample in settled} == set(self._clusters)
+        whole = self.monitoring.query(WHOLE)
+        return {sample.labels.get("cluster", "") for sample in whole} == set(self._clusters)

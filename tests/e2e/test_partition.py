@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from raft_exporter.demo.cluster import until
-from raft_exporter.demo.monitoring import Monitoring, Watch
+from raft_exporter.demo.monitoring import WHOLE, Monitoring, Watch
 from raft_exporter.demo.receiver import Receiver
 from tests.chaos.hosts import SIDECAR_PORT, Host
 from tests.chaos.network import Inside, Network
@@ -93,7 +93,7 @@ class Place:
     def _settled(self) -> bool:
         if not self._inside.run(self.monitoring.ready):
             return False
-        return bool(self._inside.run(self.monitoring.query, "cluster:raft_settled:bool == 1"))
+        return bool(self._inside.run(self.monitoring.query, WHOLE))
 
 
 @pytest.fixture

@@ -139,10 +139,13 @@ def test_make_has_the_target(command: str, need: Need) -> None:
 def test_the_demo_says_what_is_shown(
     command: str, shown: list[str], need: Need, tmp_path: Path, raftnodes: Path
 ) -> None:
+    for part in ("prometheus", "prometheus-alertmanager"):
+        need(part, lambda name=part: shutil.which(name))  # type: ignore[misc]
     flags = shlex.split(dry_run(command, need).splitlines()[-1])[2:]
-    demo = Demo(tmp_path, *flags, "--fault-after", "1s")
+    demo = Demo(tmp_path, *flags)
     demo.until("FAULT:")
     demo.until_all_say("stalled")
+    demo.until("Alertmanager: pager: RaftLeaderStalled")
     assert demo.ended(signal.SIGINT) == 0, demo.output
 
     def nameless(lines: list[str]) -> set[str]:
