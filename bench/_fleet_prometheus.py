@@ -7,42 +7,64 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from raft_exporter.errors import DemoError
+from raft_exporter.notation import parse_duration
 
 _MEMORY: Final = 10 * 2**30
 """Bytes: a Prometheus that takes more is stopped."""
 
 
 class Evaluations:
-    """Collects what ``/api/v1/rules`` tells, each evaluation once."""
+    """Collects what ``/api/v1/rules`` tells, each evaluation once, those before the first answer left out."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, tuple[float, dict[str, float]]] = {}
-        self._rules: dict[str, dict[str, float]] = {}
+        self._began = False
+        self._seen: set[tuple[str, str]] = set()
+        self._groups: dict[str, list[float]] = {}
+        self._rules: dict[str, list[float]] = {}
 
     def take(self, answer: Mapping[str, Any]) -> None:
         """Take one answer."""
         for group in answer["data"]["groups"]:
             name = group["name"]
-            _, times = self._groups.setdefault(name, (group["interval"], {}))
-            times[group["lastEvaluation"]] = group["evaluationTime"]
+            self._count(self._groups, name, group)
             for number, rule in enumerate(group["rules"]):
-                of_rule = self._rules.setdefault(f"{name}[{number}] {rule['name']}", {})
-                of_rule[rule["lastEvaluation"]] = rule["evaluationTime"]
+                self._count(self._rules, f"{name}[{number}] {rule['name']}", rule)
+        self._began = True
+
+    def _count(self, times: dict[str, list[float]], name: str, told: Mapping[str, Any]) -> None:
+        evaluation = (name, told["lastEvaluation"])
+        if self._began and evaluation not in self._seen:
+            times.setdefault(name, []).append(told["evaluationTime"])
+        self._seen.add(evaluation)
 
     def groups(self) -> dict[str, float]:
         """Seconds that an evaluation of each group takes, the median."""
-        return {name: statistics.median(times.values()) for name, (_, times) in self._groups.items()}
+        return {name: statistics.median(times) for name, times in self._groups.items()}
 
     def rules(self) -> dict[str, float]:
         """The same of each rule."""
-        return {name: statistics.median(times.values()) for name, times in self._rules.items()}
+        return {name: statistics.median(times) for name, times in self._rules.items()}
 
-    def load(self) -> float:
-        """Seconds of evaluation in a second, all groups together."""
-        return sum(seconds / self._groups[name][0] for name, seconds in self.groups().items())
+    def load(self, intervals: Mapping[str, float]) -> float:
+        """Seconds of evaluation in a second, all groups together, were they evaluated at these intervals."""
+        return sum(seconds / intervals[name] for name, seconds in self.groups().items())
+
+
+def intervals(rules: str) -> dict[str, float]:
+    """Give the intervals of the groups of a rule file, in seconds."""
+    return {group["name"]: parse_duration(group["interval"]) for group in yaml.safe_load(rules)["groups"]}
+
+
+def paced(rules: str, interval: float) -> str:
+    """Give a rule file with all of its groups evaluated at this interval, in seconds."""
+    document = yaml.safe_load(rules)
+    for group in document["groups"]:
+        group["interval"] = f"{interval:g}s"
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 class Prometheus:
@@ -64,7 +86,7 @@ class Prometheus:
                 f"{self._url}/api/v1/query", params={"query": f"count({selector})"}
             ) as answer:
                 found = (await answer.json())["data"]["result"]
-        except (aiohttp.ClientError, KeyError, ValueError):
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
             return 0
         return int(found[0]["value"][1]) if found else 0
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench import fleet
 from bench._fleet_cluster import NODES, VICTIM, SyntheticCluster, only, read_by, series
-from bench._fleet_prometheus import Evaluations
+from bench._fleet_prometheus import Evaluations, intervals, paced
 from bench._fleet_server import Fleet, configuration
 from raft_exporter.metrics import METRICS
 from tests.conftest import Need
@@ -133,13 +133,24 @@ def test_the_series_of_a_fleet_are_those_of_its_clusters() -> None:
 
 def test_every_evaluation_counts_once_and_the_median_of_them_is_given() -> None:
     evaluations = Evaluations()
-    for at, seconds in (("t1", 0.1), ("t1", 0.1), ("t2", 0.9), ("t2", 0.9), ("t2", 0.9), ("t3", 0.2)):
-        evaluations.take(
-            answer(("fast", 5, at, seconds, [("a", seconds / 2)]), ("slow", 30, "t0", 0.6, [("a", 0.6)]))
-        )
+    told = (("t0", 9.0), ("t1", 0.1), ("t1", 0.1), ("t2", 0.9), ("t2", 0.9), ("t2", 0.9), ("t3", 0.2))
+    for at, seconds in told:
+        slow = ("slow", 30, "t0" if at == "t0" else "t1", 0.6, [("a", 0.6)])
+        evaluations.take(answer(("fast", 30, at, seconds, [("a", seconds / 2)]), slow))
     assert evaluations.groups() == {"fast": 0.2, "slow": 0.6}
     assert evaluations.rules() == {"fast[0] a": 0.1, "slow[0] a": 0.6}
-    assert evaluations.load() == pytest.approx(0.2 / 5 + 0.6 / 30)
+    assert evaluations.load({"fast": 5, "slow": 60}) == pytest.approx(0.2 / 5 + 0.6 / 60)
+
+
+def test_rules_are_evaluated_at_one_pace_and_what_they_say_stays() -> None:
+    shipped = "groups: [{name: a, interval: 1m, rules: [{record: r, expr: up}]}]"
+    assert intervals(shipped) == {"a": 60}
+    assert intervals(paced(shipped, 30)) == {"a": 30}
+    for path in fleet.RULES:
+        groups, same = (
+            yaml.safe_load(text)["groups"] for text in (path.read_text(), paced(path.read_text(), 30))
+        )
+        assert [group["rules"] for group in groups] == [group["rules"] for group in same]
 
 
 def test_growth_is_one_where_the_load_grows_as_the_fleet_does() -> None:
@@ -158,7 +169,7 @@ def test_three_tables_tell_sizes_groups_and_the_costliest_rules() -> None:
 @pytest.mark.integration
 def test_a_real_prometheus_evaluates_the_shipped_rules_over_a_fleet(need: Need) -> None:
     need("prometheus", lambda: shutil.which("prometheus"))
-    measured = asyncio.run(fleet.measure(1, scrape=1.0, settle=0.0, watch=6.0))
+    measured = asyncio.run(fleet.measure(1, scrape=1.0, interval=1.0, settle=0.0, watch=3.0))
     assert measured.loaded < measured.exported
     assert measured.recorded > 0
     assert measured.groups["raft.rules"] > 0

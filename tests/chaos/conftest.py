@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RESULTS] = Results()
 
 
-@pytest.fixture(scope="session", params=FORM.seeds, ids=lambda seed: f"round{seed}")
+@pytest.fixture(scope="package", params=FORM.seeds, ids=lambda seed: f"round{seed}")
 def ground(
     request: pytest.FixtureRequest, need: Need, ip: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.chaos.switch import Loss
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _CLONE_NEWNET: Final = 0x40000000
+_NUMBERS: Final = itertools.count(1)
 
 
 def enter(namespace: str) -> None:
@@ -58,7 +60,8 @@ class Network:
     def __init__(self, ip: str, count: int, home: Path, seed: int) -> None:
         self._ip = ip
         self._hosts = range(1, count + 1)
-        self._switch_namespace = f"rxc{os.getpid()}-switch"
+        self._name = f"rxc{os.getpid()}-{next(_NUMBERS)}"
+        self._switch_namespace = f"{self._name}-switch"
         self._control = home / "switch.sock"
         self._loss: Loss = {}
         ports = [self._port(host) for host in self._hosts]
@@ -79,10 +82,9 @@ class Network:
     ) -> None:
         self._remove()
 
-    @staticmethod
-    def namespace(host: int) -> str:
+    def namespace(self, host: int) -> str:
         """The namespace of a host."""
-        return f"rxc{os.getpid()}-{host}"
+        return f"{self._name}-{host}"
 
     @staticmethod
     def address(host: int) -> str:

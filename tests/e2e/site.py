@@ -19,7 +19,7 @@ from raft_exporter.errors import DemoError
 from tests.e2e.acceleration import accelerated_rules, alertmanager_config
 from tests.e2e.ledger import Ledger, Told
 
-SPEED: Final = 6.0
+SPEED: Final = 9.0
 """By how much the durations of rules and routes are divided by default; nothing else is changed in them."""
 
 PATIENCE: Final = 300.0
