@@ -43,12 +43,18 @@ def expectations(name: str) -> list[list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def results(need: Need) -> dict[Path, subprocess.CompletedProcess[str]]:
+def results(
+    need: Need, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Path, subprocess.CompletedProcess[str]]:
     """What promtool says of each file; every processor has one to do."""
     tool = need("promtool", lambda: shutil.which("promtool"))
+    # Less collecting of garbage: a third of the time.
+    environment = {**os.environ, "GOGC": "800", "TMPDIR": str(tmp_path_factory.mktemp("promtool"))}
 
     def run(path: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([tool, "test", "rules", path], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [tool, "test", "rules", path], capture_output=True, text=True, check=False, env=environment
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(FILES, threads.map(run, FILES), strict=True))
