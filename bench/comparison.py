@@ -135,8 +135,8 @@ def _cell(verdict: Verdict, *, wanted: bool) -> str:
 
 
 @click.command(help=__doc__)
-@click.option("--lasts", default=360.0, show_default=True, help="Seconds that an incident lasts.")
-@click.option("--after", default=240.0, show_default=True, help="Seconds to look on when all are mended.")
+@click.option("--lasts", default=330.0, show_default=True, help="Seconds that an incident lasts.")
+@click.option("--after", default=180.0, show_default=True, help="Seconds to look on when all are mended.")
 def main(lasts: float, after: float) -> None:
     """Compare, and print what came of it."""
     with tempfile.TemporaryDirectory(prefix="raft-exporter-comparison-") as home:
