@@ -72,6 +72,19 @@ def removed_nodes_speak() -> Story:
     return story
 
 
+def sidecars_start_with_nothing() -> Story:
+    story = Story("Sidecars that have just started, and know no member yet, have no vote about the quorum")
+    cluster = story.cluster("orders", size=5)
+    story.wait(SETTLED)
+    cluster.stop("n1")
+    for peer in cluster.sidecars:
+        cluster.leave(peer, by=["n4", "n5"])
+    cluster.export("raft_node_in_configuration", float("nan"), by=["n4", "n5"])
+    story.wait(30)
+    story.has_fired()
+    return story
+
+
 def clocks_differ() -> Story:
     story = Story("The clocks of the sidecars may differ by a minute: no alert comes sooner or later")
     even, skewed = story.cluster("even"), story.cluster("skewed")
@@ -148,6 +161,7 @@ STORIES = (
     one_scrape_is_missed,
     members_are_cut_off,
     removed_nodes_speak,
+    sidecars_start_with_nothing,
     clocks_differ,
     one_cluster_of_two_has_a_fault,
     the_same_with_no_cluster_label,
