@@ -100,11 +100,11 @@ def rolling_restart(ground: Ground) -> set[Told]:
     ground.strike()
     for each, node in ground.cluster.nodes.items():
         sidecar = ground.cluster.sidecars[each]
-        for process in (node, sidecar):
-            process.stop()
+        sidecar.stop()
+        sidecar.start()
+        node.stop()
         ground.until_state("offline", node, by=[other for other in ground.cluster.nodes if other != each])
-        for process in (sidecar, node):
-            process.start()
+        node.start()
         ground.until_whole()
     return set()
 
