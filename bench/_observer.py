@@ -14,7 +14,7 @@ import yaml
 
 from bench._pages import Page
 from raft_exporter.demo.cluster import Cluster
-from raft_exporter.demo.monitoring import WHOLE, Monitoring, Watch, told_to
+from raft_exporter.demo.monitoring import WHOLE, Monitoring, Watch, shipped_rules, told_to
 from raft_exporter.demo.receiver import Notification, Receiver
 from raft_exporter.shipped import rule_texts
 
@@ -33,10 +33,6 @@ class Observer:
         route: Callable[[str, str], str] = lambda config, receiver: config,
     ) -> None:
         home.mkdir()
-        rules = []
-        for name, text in rule_texts().items():
-            rules.append(home / name)
-            rules[-1].write_text(text)
         targets = {
             name: [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
             for name, cluster in clusters.items()
@@ -44,7 +40,7 @@ class Observer:
         self.interval = interval
         self.receiver = Receiver()
         config = route(told_to(self.receiver.url), self.receiver.url)
-        watch = Watch(targets, [*rules, *more], interval, config)
+        watch = Watch(targets, [*shipped_rules(home), *more], interval, config)
         self.monitoring = Monitoring(home, watch)
         records = [
             rule

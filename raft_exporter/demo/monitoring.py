@@ -14,7 +14,7 @@ import yaml
 from msgspec import Struct
 
 from raft_exporter.demo.cluster import Process, free_ports, until
-from raft_exporter.shipped import alertmanager_text
+from raft_exporter.shipped import alertmanager_text, rule_texts
 
 _HOST: Final = "127.0.0.1"
 _TIMEOUT: Final = 5.0
@@ -138,6 +138,15 @@ class Monitoring:
         answer = requests.get(f"{self.url}/api/v1/{path}", params=query, timeout=_TIMEOUT)
         answer.raise_for_status()
         return answer.json()["data"]
+
+
+def shipped_rules(directory: Path, change: Callable[[str], str] = str) -> list[Path]:
+    """Write the shipped rule files into a directory, their text as ``change`` makes it; give the files."""
+    files = []
+    for name, text in rule_texts().items():
+        files.append(directory / name)
+        files[-1].write_text(change(text))
+    return files
 
 
 def told_to(receiver: str) -> str:

@@ -18,13 +18,12 @@ from raft_exporter.demo.cluster import Cluster, Node, SidecarProcess, raftnode
 from raft_exporter.demo.display import Display, Glance, display, places
 from raft_exporter.demo.fault import Fault, Injected, inject
 from raft_exporter.demo.health import Sight, missing, read_metrics
-from raft_exporter.demo.monitoring import Monitoring, Watch, told_to
+from raft_exporter.demo.monitoring import Monitoring, Watch, shipped_rules, told_to
 from raft_exporter.demo.receiver import Receiver
 from raft_exporter.demo.stop import StopSignal
 from raft_exporter.demo.timeline import Said, from_alertmanager, from_raft, from_sidecar, merged, written
 from raft_exporter.demo.writer import Writer
 from raft_exporter.errors import ClientError, DemoError
-from raft_exporter.shipped import rule_texts
 from raft_exporter.view import ClusterView
 
 _TICK: Final = 0.2
@@ -211,11 +210,7 @@ class _Stage:
 
 def _watch(home: Path, targets: list[str], receiver: Receiver) -> Watch:
     """The shipped rules, and Alertmanager's example as it stands but for whom it tells."""
-    rules = []
-    for name, text in rule_texts().items():
-        rules.append(home / name)
-        rules[-1].write_text(text)
-    return Watch({"demo": targets}, rules, alertmanager=told_to(receiver.url))
+    return Watch({"demo": targets}, shipped_rules(home), alertmanager=told_to(receiver.url))
 
 
 @contextlib.contextmanager

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from raft_exporter.demo.monitoring import told_to
-from raft_exporter.shipped import rule_texts
+from raft_exporter.demo.monitoring import shipped_rules, told_to
 
 _MILLISECONDS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000}
 _DURATION: Final = r"(\d+)([smh])\b"
@@ -27,11 +26,7 @@ def accelerated(text: str, speed: float) -> str:
 
 def accelerated_rules(home: Path, speed: float) -> Sequence[Path]:
     """Write the shipped rules, accelerated, into ``home``; give the files."""
-    files = []
-    for name, text in rule_texts().items():
-        files.append(home / name)
-        files[-1].write_text(accelerated(text, speed))
-    return files
+    return shipped_rules(home, lambda text: accelerated(text, speed))
 
 
 def alertmanager_config(receiver: str, speed: float) -> str:
