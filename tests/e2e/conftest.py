@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -43,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def delays(request: pytest.FixtureRequest) -> Delays:
     """Where to note how long it took until somebody was told."""
     return request.config.stash[_DELAYS]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def plain_processes() -> Iterator[None]:
+    """Measuring coverage would slow down dozens of sidecars, and all that waits for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_FILE"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
