@@ -47,7 +47,7 @@ def prometheus(need: Need) -> str:
 
 
 def test_it_runs_for_its_time_and_finds_the_cluster_whole(start: Start, prometheus: str) -> None:
-    demo = start("--for", "8s", "--check")
+    demo = start("--for", "12s", "--check")
     assert demo.ended() == 0, demo.output
     roles = {}
     for each in IDS:
