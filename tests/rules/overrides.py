@@ -132,7 +132,7 @@ def during_everything_else() -> Story:
         cluster.export("raft_node_isolated", 1, by=[node])
         cluster.judge(node, State.ASYMMETRIC, by=["n1"])
         cluster.export("raft_peer_transitions_total", 3, peer=node, to="offline")
-        cluster.export("raft_peer_term", 9, by=["n1"], peer=node)
+        cluster.export("raft_peer_term", 10 if node == "n2" else 9, by=["n1"], peer=node)
         cluster.export("raft_peer_last_log_index", 50, by=["n1"], peer=node)
         cluster.export("raft_exporter_config_last_reload_successful", 0, by=[node])
         cluster.export("raft_exporter_store_errors_total", 0, 1, by=[node])
@@ -164,7 +164,7 @@ def during_everything_else() -> Story:
             "RaftTermRunaway",
             peer,
             "A member's term is above the leader's.",
-            "n2 is in term 9, above the leader's. When it is heard again, the leader has to step down.",
+            "n2 is in term 10, above the leader's. When it is heard again, the leader has to step down.",
         ),
         (
             "RaftFollowerLagging",
