@@ -33,10 +33,7 @@ class Observer:
         route: Callable[[str, str], str] = lambda config, receiver: config,
     ) -> None:
         home.mkdir()
-        targets = {
-            name: [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
-            for name, cluster in clusters.items()
-        }
+        targets = {name: cluster.targets for name, cluster in clusters.items()}
         self.interval = interval
         self.receiver = Receiver()
         config = route(told_to(self.receiver.url), self.receiver.url)

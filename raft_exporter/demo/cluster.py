@@ -274,6 +274,11 @@ class Cluster:
     ) -> None:
         self.stop()
 
+    @property
+    def targets(self) -> list[str]:
+        """HOST:PORT of each sidecar, as Prometheus takes them."""
+        return [sidecar.url.removeprefix("http://") for sidecar in self.sidecars.values()]
+
     def start(self) -> None:
         """Start the sidecars, then the nodes, and wait for a leader."""
         for sidecar in self.sidecars.values():

@@ -45,11 +45,10 @@ def play(plan: Plan) -> None:
     raftnode()  # what can't start at all leaves no logs behind
     with StopSignal() as stop, _home() as home:
         cluster = Cluster(home)
-        targets = [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
         with (
             cluster,
             Receiver() as receiver,
-            Monitoring(home, _watch(home, targets, receiver)) as monitoring,
+            Monitoring(home, _watch(home, cluster.targets, receiver)) as monitoring,
             Writer(list(cluster.nodes.values())) as writer,
         ):
             click.echo(places(cluster, monitoring))

@@ -130,10 +130,7 @@ class Site:
         with ExitStack() as stack:
             self._receiver = stack.enter_context(Receiver())
             watch = Watch(
-                {
-                    name: [sidecar.url.removeprefix("http://") for sidecar in cluster.sidecars.values()]
-                    for name, cluster in self._clusters.items()
-                },
+                {name: cluster.targets for name, cluster in self._clusters.items()},
                 accelerated_rules(self._home, self._speed),
                 interval="2s",
                 alertmanager=alertmanager_config(self._receiver.url, self._speed),
