@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -16,6 +15,7 @@ from click.testing import CliRunner, Result
 from raft_exporter import shipped
 from raft_exporter.cli import main
 from raft_exporter.shipped import RULE_FILES, rule_texts
+from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "rules"
@@ -171,7 +171,7 @@ def test_a_wheel_has_the_files_inside_the_package(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", code, "rules", "--to", "out"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        env=unmeasured() | {"PYTHONPATH": str(unpacked)},
         capture_output=True,
         text=True,
         check=True,

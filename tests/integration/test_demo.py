@@ -20,6 +20,7 @@ import raft_exporter
 from raft_exporter.demo.cluster import until
 from tests.conftest import Need
 from tests.integration.running_demo import IDS, PATIENCE, Demo, timeline
+from tests.unmeasured import unmeasured
 
 pytestmark = pytest.mark.integration
 
@@ -215,12 +216,10 @@ def test_in_a_terminal_the_table_is_live_until_ctrl_c(tmp_path: Path, raftnodes:
 def test_without_go_and_without_a_built_node_it_says_in_one_line_that_go_is_needed(tmp_path: Path) -> None:
     package = Path(raft_exporter.__file__).parent
     shutil.copytree(package, tmp_path / "raft_exporter", ignore=shutil.ignore_patterns("__pycache__"))
-    # The copy is not the code whose coverage counts.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
     result = subprocess.run(
         [sys.executable, "-m", "raft_exporter", "demo"],
         cwd=tmp_path,
-        env={**env, "PATH": str(tmp_path), "TMPDIR": str(tmp_path)},
+        env={**unmeasured(), "PATH": str(tmp_path), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
