@@ -71,11 +71,14 @@ class Journal:
 
     def after(self, last_id: int, limit: int, peer: str | None = None) -> list[Entry]:
         """The latest ``limit`` entries that came after the one numbered ``last_id``, oldest first."""
-        found: deque[Entry] = deque(maxlen=limit)
-        found.extend(
-            entry for entry in self._entries if entry.id > last_id and (peer is None or entry.peer == peer)
-        )
-        return list(found)
+        found: list[Entry] = []
+        for entry in reversed(self._entries):
+            if entry.id <= last_id or len(found) == limit:
+                break
+            if peer is None or entry.peer == peer:
+                found.append(entry)
+        found.reverse()
+        return found
 
 
 def evidence_ages(evidence: MemberEvidence, now: float) -> dict[str, bool | int | float]:

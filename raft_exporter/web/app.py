@@ -16,7 +16,8 @@ from raft_exporter.logs import event
 from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
 from raft_exporter.web.api import Operations, routes
-from raft_exporter.web.page import page
+from raft_exporter.web.page import page_routes
+from raft_exporter.web.stream import PageStream, Seconds
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ _MAX_BODY: Final = 64 * 1024
 _OF_ERRORS: Final = {"Allow", "WWW-Authenticate"}
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -42,9 +44,6 @@ def make_app(
     events and overrides are asked of; calls that change something must bear ``token``, if there is one.
     """
 
-    async def status_page(_: web.Request) -> web.Response:
-        return web.Response(text=page(view()), content_type="text/html")
-
     async def healthy(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")  # that it answers is the answer: the event loop turns
 
@@ -60,7 +59,7 @@ def make_app(
     app.on_response_prepare.append(_add_headers)
     app.add_routes(
         [
-            web.get("/", status_page),
+            *page_routes(),
             web.get("/metrics", make_aiohttp_handler(registry)),
             web.get("/-/healthy", healthy),
             web.get("/-/ready", is_ready),
@@ -69,7 +68,20 @@ def make_app(
     )
     if operations is not None:
         app.add_routes(routes(operations, token))
+        app.add_routes([web.get("/api/v1/stream", _stream(app, view, operations, token).serve)])
     return app
+
+
+def _stream(
+    app: web.Application, view: Callable[[], ClusterView], operations: Operations, token: Secret | None
+) -> PageStream:
+    seconds = Seconds()
+
+    async def let_go(_: web.Application) -> None:
+        seconds.stop()
+
+    app.on_shutdown.append(let_go)
+    return PageStream(view, operations.events, seconds, with_token=token is not None)
 
 
 @web.middleware
@@ -91,7 +103,8 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 def _error(status: int, reason: str) -> web.Response:
