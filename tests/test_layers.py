@@ -12,7 +12,15 @@ PACKAGE = Path(__file__).parents[1] / "raft_exporter"
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo", "override_command", "events_command", "rehearse_command", "rules_command"},
+    {
+        "demo",
+        "override_command",
+        "events_command",
+        "rehearse_command",
+        "rules_command",
+        "dashboards_command",
+        "status_command",
+    },
     {"sidecar", "neighbours", "client", "asking", "terminal", "reporting"},
     {"web"},
     {
@@ -25,6 +33,7 @@ LAYERS = (
         "view",
         "sources",
         "flags",
+        "kubernetes",
         "metrics",
         "wording",
         "secret",

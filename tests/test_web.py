@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from yarl import URL
 
 from raft_exporter.exposition import TableCollector, registry_of
 from raft_exporter.model.evidence import Configuration, NodeIdentity, Server
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.view import ClusterView, cluster_view
+from raft_exporter.web import page
 from raft_exporter.web.app import make_app
+from raft_exporter.web.page import POLICY
+
+STATIC = {path.name for path in (Path(page.__file__).parent / "static").iterdir()}
+KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 class Face:
@@ -99,18 +107,28 @@ async def test_cluster_is_the_view_as_json() -> None:
     assert view.node.leader is None
 
 
-async def test_page_shows_the_members_and_escapes_them() -> None:
-    face = Face()
-    face.table.take(NodeIdentity("n1", "a:1"), 0.0)
-    face.table.take(Configuration((Server("n1", "a:1"), Server("<script>", "b:1"))), 0.0)
-    async with served(face) as (session, url):
-        response = await session.get(f"{url}/")
-        text = await response.text()
-    assert response.content_type == "text/html"
-    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    assert "n1 (own node)" in text
-    assert "&lt;script&gt;" in text
-    assert "<script" not in text
+async def test_the_page_and_all_its_parts_are_served_from_the_package_under_a_strict_policy() -> None:
+    async with served(Face()) as (session, url):
+        index = await session.get(f"{url}/")
+        text = await index.text()
+        parts = re.findall(r'(?:href|src)="(page/[^"]+)"', text)
+        modules = ["page/page.js"]
+        for module in modules:
+            answer = await session.get(f"{url}/{module}")
+            assert answer.headers["Content-Security-Policy"] == POLICY
+            modules += [f"page/{name}" for name in re.findall(r'from "./([^"]+)"', await answer.text())]
+        kinds = {part: (await session.get(f"{url}/{part}")).content_type for part in {*parts, *modules}}
+    assert (index.content_type, index.charset) == ("text/html", "utf-8")
+    assert index.headers["Content-Security-Policy"] == POLICY
+    assert kinds == {f"page/{name}": KINDS[Path(name).suffix] for name in STATIC - {"index.html"}}
+    assert "unsafe" not in POLICY
+    assert "http" not in POLICY
+
+
+@pytest.mark.parametrize("path", ["/page/", "/page/../page.py", "/page/%2e%2e/page.py", "/page/index.html"])
+async def test_nothing_but_the_parts_of_the_page_is_served(path: str) -> None:
+    async with served(Face()) as (session, url):
+        assert (await session.get(URL(url + path, encoded=True))).status == 404
 
 
 @pytest.mark.parametrize(
