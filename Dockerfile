@@ -12,6 +12,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY raft_exporter raft_exporter
 COPY rules/*.yml rules/
 COPY deploy/alertmanager deploy/alertmanager
+COPY grafana/dashboards grafana/dashboards
+COPY grafana/provisioning grafana/provisioning
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
  && /build/bin/pip --python /opt/raft-exporter/bin/python install --no-deps --no-index /dist/*.whl
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 import click
-import yaml
 
-from raft_exporter.errors import RaftExporterError, system_reason
-from raft_exporter.notation import shown
+from raft_exporter.kubernetes import head, labels_of, namespace_of
 from raft_exporter.reporting import reported
-from raft_exporter.shipped import rule_texts
+from raft_exporter.shipped import rule_texts, write_out
 
 Format: TypeAlias = Literal["prometheus", "kubernetes"]
 Ruler: TypeAlias = Literal["prometheus", "victoriametrics"]
@@ -21,23 +19,6 @@ Ruler: TypeAlias = Literal["prometheus", "victoriametrics"]
 _KUBERNETES_FILE: Final = "raft-exporter.prometheusrule.yml"
 _GROUPS: Final = re.compile(r"^groups:\n", re.MULTILINE)
 _KEEP_FIRING_FOR: Final = re.compile(r"^ +keep_firing_for: .*\n", re.MULTILINE)
-# https://kubernetes.io/docs/concepts/overview/working-with-objects/ (labels, names)
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL_PART: Final = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_LABEL: Final = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_PART}=({_LABEL_PART})?")
-
-
-def _namespace(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    if text is not None and not _NAMESPACE.fullmatch(text):
-        raise click.BadParameter(f"expected the name of a Kubernetes namespace, got {shown(text)}")
-    return text
-
-
-def _labels(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    for text in texts:
-        if not _LABEL.fullmatch(text):
-            raise click.BadParameter(f"expected KEY=VALUE, as Kubernetes takes labels, got {shown(text)}")
-    return dict(text.split("=", maxsplit=1) for text in texts)
 
 
 @click.command()
@@ -65,11 +46,11 @@ def _labels(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     show_default=True,
     help="Who evaluates them; for a vmalert before 1.92 keep_firing_for is left out.",
 )
-@click.option("--namespace", callback=_namespace, help="With --format kubernetes: where it belongs.")
+@click.option("--namespace", callback=namespace_of, help="With --format kubernetes: where it belongs.")
 @click.option(
     "--label",
     multiple=True,
-    callback=_labels,
+    callback=labels_of,
     metavar="KEY=VALUE",
     help="With --format kubernetes: a label of the PrometheusRule, such as release=prometheus. Repeatable.",
 )
@@ -89,7 +70,8 @@ def rules(
     if to is None:
         click.echo(_one_document(texts), nl=False)
     else:
-        _write(to, texts)
+        for path in write_out(to, texts):
+            click.echo(f"wrote {path}")
 
 
 def _for(ruler: Ruler, text: str) -> str:
@@ -105,21 +87,5 @@ def _one_document(texts: dict[str, str]) -> str:
 
 def _prometheus_rule(document: str, namespace: str | None, labels: dict[str, str]) -> str:
     """Give the document as the spec of a custom resource (monitoring.coreos.com/v1)."""
-    metadata: dict[str, object] = {"name": "raft-exporter"}
-    if namespace is not None:
-        metadata["namespace"] = namespace
-    if labels:
-        metadata["labels"] = labels
-    head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata}
-    return f"{yaml.safe_dump(head, sort_keys=False)}spec:\n{textwrap.indent(document, '  ')}"
-
-
-def _write(directory: Path, texts: dict[str, str]) -> None:
-    for name, text in texts.items():
-        path = directory / name
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise RaftExporterError(f"{path}: {system_reason(error)}") from error
-        click.echo(f"wrote {path}")
+    resource = head("monitoring.coreos.com/v1", "PrometheusRule", "raft-exporter", namespace, labels)
+    return f"{resource}spec:\n{textwrap.indent(document, '  ')}"

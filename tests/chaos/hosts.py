@@ -22,7 +22,7 @@ _FAULTS: Final = "127.0.0.1:8001"
 class Host:
     """One host of the network: ``node`` and ``sidecar`` are its processes, ``id`` is the node's.
 
-    ``timeout`` is H in seconds.
+    ``timeout`` is H in seconds, ``stream`` the socket on which the sidecar hears the node's observer.
     """
 
     def __init__(self, number: int, network: Network, home: Path, timeout: float) -> None:
@@ -30,7 +30,8 @@ class Host:
         self.id = NODES[number - 1]
         self.namespace = network.namespace(number)
         self._inside = Inside(self.namespace)
-        stream = f"unix:{home / self.id}.sock"
+        self.stream = home / f"{self.id}.sock"
+        stream = f"unix:{self.stream}"
         self.node = Process(
             self.id, network.command(number, _node(number, home, stream, timeout)), home / f"{self.id}.log"
         )
@@ -48,6 +49,12 @@ class Host:
     def put(self, key: str, value: str) -> bool:
         """Write one key; False when it was not committed in time."""
         return self._ask(requests.put, f"http://{_HTTP}/kv/{key}", data=value) is not None
+
+    def override(self, peer: str, state: str) -> bool:
+        """Have this host's sidecar override a member for an hour; False when it does not do it."""
+        word = {"state": state, "reason": "planned work", "author": "ann"}
+        url = f"http://127.0.0.1:{SIDECAR_PORT}/api/v1/overrides/{peer}"
+        return self._ask(requests.put, url, json=word) is not None
 
     def stall_store(self) -> None:
         """Let every write to the log wait, as on a disk that hangs."""
