@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from raft_exporter.errors import RaftExporterError
 from tests.chaos.network import Network
 
 _T = TypeVar("_T")
+
+# How long an example takes says nothing on a machine that does other things too.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 class Need(Protocol):

@@ -124,7 +124,7 @@ step = st.tuples(st.floats(0.001, 4), st.integers(1, 20), st.lists(evidence, max
 
 
 @given(st.none() | st.tuples(memory, st.floats(-10, 4000)), servers, st.lists(step, max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_replay_under_the_recorded_policy_says_exactly_the_same(
     remembered: tuple[Memory, float] | None, static: tuple[Server, ...], steps: list[Any]
 ) -> None:
@@ -375,7 +375,6 @@ hostile = st.lists(
 
 
 @given(hostile, st.booleans())
-@settings(deadline=None)
 def test_no_record_whatever_makes_more_than_an_error_of_ours(records: list[Record], ordered: bool) -> None:
     if ordered:
         records = sorted(records, key=lambda record: (not isinstance(record, Began), record.at))

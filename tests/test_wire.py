@@ -128,7 +128,7 @@ def mutated(rng: random.Random) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0))
 def test_a_million_random_and_mutated_answers(seed: int) -> None:
     rng = random.Random(seed)

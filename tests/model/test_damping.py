@@ -170,7 +170,7 @@ NOISE = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GAPS, NOISE)
 def test_who_answers_within_two_h_stays_online(gaps: list[float], noise: ProbeResult | None) -> None:
     story = Story()
@@ -187,7 +187,7 @@ def test_who_answers_within_two_h_stays_online(gaps: list[float], noise: ProbeRe
     assert story.table.members["n3"].transitions == {State.ONLINE: 1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 6), st.floats(0.05, 0.59), st.booleans()), min_size=3, max_size=15))
 def test_who_never_makes_a_rise_stays_offline(bursts: list[tuple[int, float, bool]]) -> None:
     """Up to six answers over less than 3 H, again and again, with refusals or silence between."""

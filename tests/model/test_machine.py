@@ -249,7 +249,6 @@ class Cluster(RuleBasedStateMachine):
 Cluster.TestCase.settings = settings(
     max_examples=40,
     stateful_step_count=12,
-    deadline=None,
     report_multiple_bugs=False,
     phases=[Phase.generate],
 )

@@ -52,7 +52,7 @@ class Sidecar:
         return {peer for peer, each in self.table.members.items() if each.verdict.state is state}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(scenes(), max_size=4), st.floats(0.2, 1e6))
 def test_no_freeze_makes_an_online_member_offline_or_asymmetric(history: list[Scene], pause: float) -> None:
     """Whatever was told before. Hard evidence that the dwell held back may come through: it is no silence."""
@@ -68,7 +68,7 @@ def test_no_freeze_makes_an_online_member_offline_or_asymmetric(history: list[Sc
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(scenes([Does.ANSWERS]), min_size=1, max_size=3),
     st.lists(st.floats(0.2, 1e6), min_size=1, max_size=5),
@@ -96,7 +96,7 @@ def test_a_freeze_counts_as_one_h_of_silence_at_most(pause: float) -> None:
     assert sidecar.those(State.OFFLINE) == set()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(scenes(), max_size=4))
 def test_the_same_history_is_judged_the_same(history: list[Scene]) -> None:
     one, other = Sidecar(), Sidecar()
