@@ -12,7 +12,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Make .venv and install what is missing (the other targets do this first)
@@ -24,12 +24,7 @@ demo: setup build/raftnode ## Run a small Raft cluster with its sidecars; ARGS="
 
 .PHONY: test
 test: setup build/raftnode ## Run all tests, Go with the race detector, Python with its coverage
-	cd observer && go test -race ./...
-	$(VENV)/bin/coverage erase
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage $(VENV)/bin/coverage run -m pytest
-	$(VENV)/bin/coverage combine --quiet
-	$(VENV)/bin/coverage report --fail-under=90
-	$(VENV)/bin/coverage report --include='raft_exporter/model/*' --fail-under=100
+	@scripts/test
 
 .PHONY: chaos
 chaos: setup build/raftnode ## Break five real nodes in network namespaces in every way, for 15 minutes; kill a sidecar 100 times
@@ -75,10 +70,18 @@ docs: setup ## Generate docs/metrics.md from the code
 rules: setup ## Generate the promtool tests in rules/tests from tests/rules
 	$(PYTHON_BIN) -m tests.rules.generate
 
+.PHONY: dashboards
+dashboards: setup ## Generate the Grafana dashboards in grafana/dashboards from grafana/
+	$(PYTHON_BIN) -m grafana
+
+.PHONY: pictures
+pictures: setup build/raftnode ## Make the README's pictures in docs/pictures from a real incident (eight minutes)
+	$(PYTHON_BIN) -m pictures
+
 .PHONY: clean
 clean: ## Remove what was built and cached, but for .venv
 	rm -rf build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find raft_exporter tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find raft_exporter tests bench grafana pictures -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Go knows best whether its own build is up to date.
 .PHONY: build/raftnode

@@ -8,30 +8,26 @@ given in no other way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Final, Unpack, get_args
 
 import click
 import msgspec
-from rich.console import Console
-from rich.live import Live
 
 from raft_exporter import __version__
 from raft_exporter import config as configuration
-from raft_exporter.asking import TOKEN, client_of, url_option
-from raft_exporter.client import SidecarClient
+from raft_exporter.asking import TOKEN
 from raft_exporter.config import Config
+from raft_exporter.dashboards_command import dashboards
 from raft_exporter.demo.command import demo
-from raft_exporter.errors import ClientError, ConfigError, WireError, system_reason
+from raft_exporter.errors import ClientError, WireError, system_reason
 from raft_exporter.events_command import events
-from raft_exporter.flags import RunFlags, with_flags
+from raft_exporter.flags import RunFlags, seconds, with_flags
 from raft_exporter.logs import Format, Level, event, setup
 from raft_exporter.lookups import LookupThreads
 from raft_exporter.override_command import override
@@ -40,24 +36,12 @@ from raft_exporter.reporting import reported
 from raft_exporter.rules_command import rules
 from raft_exporter.sidecar import Sidecar
 from raft_exporter.sources.raft_probe import Reply, ask_once
-from raft_exporter.terminal import failure, screen
+from raft_exporter.status_command import status
 from raft_exporter.web.access import token_from
 
 _log = logging.getLogger(__name__)
 
-_SHORTEST: Final = 0.01
-"""Seconds: nothing is worth asking more often, or answered faster, on purpose."""
 _CONTEXT: Final = {"auto_envvar_prefix": "RAFT_EXPORTER", "help_option_names": ["-h", "--help"]}
-
-
-def _seconds(context: click.Context, parameter: click.Parameter, text: str) -> float:
-    try:
-        seconds = configuration.parse_duration(text)
-    except ConfigError as error:
-        raise click.BadParameter(str(error)) from error
-    if seconds < _SHORTEST:
-        raise click.BadParameter(f"expected at least {configuration.format_duration(_SHORTEST)}, got {text}")
-    return seconds
 
 
 @click.group(context_settings=_CONTEXT)
@@ -131,7 +115,7 @@ def check_config(path: Path) -> None:
     "--timeout",
     default="2s",
     show_default=True,
-    callback=_seconds,
+    callback=seconds,
     help="How long connecting and answering may each take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -173,49 +157,10 @@ def _reply_as_text(reply: Reply) -> str:
     )
 
 
-@main.command()
-@url_option
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option(
-    "--interval", default="1s", show_default=True, callback=_seconds, help="With --watch: how often."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the sidecar's answer as one JSON object.")
-@reported
-def status(url: str, watch: bool, interval: float, as_json: bool) -> None:
-    """Show who is what, as one sidecar judges it.
-
-    A bearer token for it can be given in the environment: RAFT_EXPORTER_TOKEN.
-    """
-    client = client_of(url)
-    if watch and as_json:
-        raise click.UsageError("--watch shows a table, --json prints one answer: expected one of them")
-    if watch:
-        _watch(client, interval)
-    elif as_json:
-        click.echo(msgspec.json.encode(client.cluster()))
-    else:
-        Console().print(screen(client.cluster()))
-
-
-def _watch(client: SidecarClient, interval: float) -> None:
-    """Draw over the last screen in a terminal, and one after the other elsewhere, until a signal."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put right again
-    console = Console()
-    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
-        while True:
-            try:
-                drawn = screen(client.cluster())
-            except ClientError as error:
-                drawn = failure(str(error))
-            if console.is_terminal:
-                live.update(drawn, refresh=True)
-            else:
-                console.print(drawn)
-            time.sleep(interval)
-
-
+main.add_command(dashboards)
 main.add_command(demo)
 main.add_command(events)
 main.add_command(override)
 main.add_command(rehearse)
 main.add_command(rules)
+main.add_command(status)

@@ -1,15 +1,17 @@
-"""The flags of ``raft-exporter run``, laid over a configuration."""
+"""The flags of ``raft-exporter run``, laid over a configuration; how a flag that is a time is read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypedDict, TypeVar
+from typing import Final, Literal, TypedDict, TypeVar
 
+import click
 from msgspec.structs import replace
 
 from raft_exporter.config import Config, SidecarConfig, check, parse_peer, parse_sidecar
 from raft_exporter.errors import ConfigError
 from raft_exporter.notation import (
+    format_duration,
     parse_address,
     parse_duration,
     parse_file_path,
@@ -20,6 +22,20 @@ from raft_exporter.notation import (
 )
 
 _T = TypeVar("_T")
+
+_SHORTEST: Final = 0.01
+"""Seconds: nothing is worth asking more often, or answered faster, on purpose."""
+
+
+def seconds(_: click.Context, __: click.Parameter, text: str) -> float:
+    """Read a duration; click.BadParameter where it is none, or shorter than makes sense."""
+    try:
+        given = parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+    if given < _SHORTEST:
+        raise click.BadParameter(f"expected at least {format_duration(_SHORTEST)}, got {text}")
+    return given
 
 
 class RunFlags(TypedDict):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from raft_exporter.journal import Entry, EntryKind
-from raft_exporter.model.evidence import Role
-from raft_exporter.model.judge import Reason
+from raft_exporter.model.evidence import Role, Suffrage
+from raft_exporter.model.judge import Reason, State
 from raft_exporter.model.override import IGNORE, Override
-from raft_exporter.view import NodeView, QuorumView
+from raft_exporter.view import ClusterView, NodeView, QuorumView
 
 UNKNOWN = "-"
 
@@ -49,10 +49,21 @@ def duration(seconds: float | None) -> str:
 
 def local_time(at: float) -> str:
     """Write a Unix time as local time with its offset; one that no calendar has as the number that it is."""
+    when = _local(at)
+    return f"{at:g}" if when is None else when.isoformat(" ", "seconds")
+
+
+def short_time(at: float) -> str:
+    """Write a Unix time as local time where there is little room, without year and offset."""
+    when = _local(at)
+    return f"{at:g}" if when is None else f"{when:%m-%d %H:%M:%S}"
+
+
+def _local(at: float) -> datetime | None:
     try:
-        return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+        return datetime.fromtimestamp(at, UTC).astimezone()
     except (ValueError, OverflowError, OSError):
-        return f"{at:g}"
+        return None
 
 
 def office(node: NodeView) -> str:
@@ -73,6 +84,19 @@ def margin(quorum: QuorumView) -> tuple[str, str]:
         return "voters not heard yet", "failure tolerance not known"
     online = f"{quorum.voters_online} of {quorum.voters} voters online, quorum {quorum.quorum}"
     return online, f"failure tolerance {quorum.failure_tolerance}"
+
+
+def outlook(view: ClusterView) -> str:
+    """Write what the failure tolerance means. No quorum is lost that voters of unknown state could make."""
+    quorum, tolerance = view.quorum, view.quorum.failure_tolerance
+    if tolerance is None or not quorum.voters:
+        return "not known how many may fail"
+    if tolerance >= 0:
+        return f"{tolerance} more may fail" if tolerance else "none may fail"
+    unknown = sum(
+        member.suffrage is Suffrage.VOTER and member.state is State.UNKNOWN for member in view.members
+    )
+    return "quorum lost" if tolerance + unknown < 0 else f"quorum unsure, {unknown} unknown"
 
 
 def index(number: int | None) -> str:

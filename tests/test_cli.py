@@ -14,44 +14,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgpack
-import msgspec
 import pytest
 import requests
 from click.testing import CliRunner, Result
-from requests_mock import Mocker
 
 from raft_exporter import __version__
 from raft_exporter.cli import main
-from raft_exporter.client import SidecarClient
-from raft_exporter.errors import ClientError
-from raft_exporter.model.evidence import (
-    Configuration,
-    LeaderChanged,
-    NodeIdentity,
-    Report,
-    ReportedMember,
-    Server,
-)
-from raft_exporter.model.override import Override
-from raft_exporter.model.policy import Policy
-from raft_exporter.model.table import Table
-from raft_exporter.secret import Secret
-from raft_exporter.view import ClusterView, cluster_view
-
-URL = "http://127.0.0.1:9641"
-API = f"{URL}/api/v1/cluster"
-
-
-def view() -> ClusterView:
-    table = Table(Policy.of(1.0), (), 0.0)
-    table.take(NodeIdentity("n1", "a:1"), 0.0)
-    table.take(Configuration((Server("n1", "a:1"), Server("n2", "b:1"))), 0.0)
-    table.take(LeaderChanged("n2", "b:1"), 0.0)
-    return cluster_view(table, 75.0, 0.0)
-
-
-def answer() -> bytes:
-    return msgspec.json.encode(view())
 
 
 def run(*args: str, env: dict[str, str] | None = None) -> Result:
@@ -243,9 +211,6 @@ def test_probe_that_is_not_answered_in_time_is_a_line() -> None:
     [
         ("probe", "127.0.0.1:1", "--timeout", "0s"),
         ("probe", "127.0.0.1:1", "--timeout", "soon"),
-        ("status", "--interval", "0s"),
-        ("status", "--url", "127.0.0.1:9641"),
-        ("status", "--watch", "--json"),
     ],
 )
 def test_wrong_usage_is_said_so(args: tuple[str, ...]) -> None:
@@ -256,110 +221,3 @@ def test_wrong_usage_is_said_so(args: tuple[str, ...]) -> None:
 
 def test_probe_needs_an_address() -> None:
     assert run("probe", "nowhere").exit_code == 2
-
-
-# status
-
-
-def test_status_shows_every_member_without_colour(requests_mock: Mocker) -> None:
-    requests_mock.get(API, content=answer())
-    result = run("status")
-    assert result.exit_code == 0
-    assert "n1 is of unknown role in term -, leader not told" in result.output
-    assert "0 of 2 voters online, quorum 2, failure tolerance -2" in result.output
-    assert "\x1b" not in result.output
-    assert {"n1", "n2"} <= {line.split()[0] for line in result.output.splitlines() if line.strip()}
-
-
-def test_status_leaves_nothing_out_in_80_columns(requests_mock: Mocker) -> None:
-    requests_mock.get(API, content=answer())
-    lines = run("status", env={"COLUMNS": "80"}).output.splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    assert "…" not in "".join(lines)
-
-
-def test_status_as_json_is_the_sidecars_answer(requests_mock: Mocker) -> None:
-    requests_mock.get(API, content=answer())
-    assert msgspec.json.decode(run("status", "--json").output, type=ClusterView) == view()
-
-
-def test_status_sends_the_token_of_the_environment_and_never_shows_it(requests_mock: Mocker) -> None:
-    requests_mock.get(API, status_code=401)
-    result = run("status", env={"RAFT_EXPORTER_TOKEN": "hush"})
-    assert requests_mock.request_history[0].headers["Authorization"] == "Bearer hush"
-    assert result.exit_code == 1
-    assert "hush" not in result.output
-    assert "hush" not in repr(Secret("hush")) + str(Secret("hush"))
-
-
-def test_status_watch_goes_on_after_an_error(requests_mock: Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests_mock.get(API, [{"status_code": 500}, {"content": answer()}])
-    turns = iter((None, None))
-
-    def tick(seconds: float) -> None:
-        assert seconds == 0.25
-        if next(turns, "over") == "over" or len(requests_mock.request_history) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("raft_exporter.cli.time.sleep", tick)
-    result = run("status", "--watch", "--interval", "250ms")
-    assert result.exit_code == 0
-    assert len(requests_mock.request_history) == 2
-    assert result.output.index("got 500") < result.output.index("leader not told")
-
-
-@pytest.mark.parametrize(
-    ("reply", "message"),
-    [
-        ({"status_code": 500}, "expected status 200, got 500"),
-        ({"status_code": 302, "headers": {"Location": "http://elsewhere.example/"}}, "got 302"),
-        ({"content": b"<html>"}, "expected a sidecar's answer"),
-        ({"content": b"{}"}, "expected a sidecar's answer"),
-        ({"content": b"abcd", "headers": {"Content-Encoding": "gzip"}}, "decompressing"),
-        ({"content": b" " * 17_000_000}, "expected at most"),
-        ({"exc": requests.exceptions.ReadTimeout}, "no answer within 5 s"),
-        ({"exc": requests.exceptions.ConnectionError("no way\nthere")}, "no way"),
-    ],
-)
-def test_a_sidecar_that_cannot_be_asked_is_a_line(
-    requests_mock: Mocker, reply: dict[str, object], message: str
-) -> None:
-    requests_mock.get(API, **reply)  # type: ignore[arg-type]
-    with pytest.raises(ClientError, match=f"^{API}: [^\n]*{message}[^\n]*$"):
-        SidecarClient(URL).cluster()
-    assert run("status").exit_code == 1
-
-
-def test_a_sidecar_that_is_not_there_is_a_line() -> None:
-    where = closed_port()
-    result = run("status", "--url", f"http://{where}")
-    assert result.stderr == f"raft-exporter: http://{where}/api/v1/cluster: Connection refused\n"
-
-
-def test_status_says_what_an_operator_masks_and_whose_reports_are_missing(requests_mock: Mocker) -> None:
-    table = Table(Policy.of(1.0), (), 0.0)
-    servers = tuple(Server(id=f"n{number}", address=f"10.0.0.{number}:7000") for number in (1, 2, 3))
-    table.take(NodeIdentity(id="n1", address="10.0.0.1:7000"), 0.0)
-    table.take(Configuration(servers=servers, index=1), 0.0)
-    table.take(Report(reporter="n2", members=(ReportedMember(peer="n3", silence=0.5, raft=0.5),)), 1.0)
-    table.judge(1.0)
-    table.overrides = {
-        "n3": Override(
-            set_at=0.0,
-            node="n1",
-            state="offline",
-            expires_at=3600.0,
-            author="eve",
-            reason="disk swap",
-            peer="n3",
-        )
-    }
-    view = cluster_view(table, 1.0, 0.0)
-    requests_mock.get("http://127.0.0.1:9641/api/v1/cluster", content=msgspec.json.encode(view))
-    output = CliRunner().invoke(main, ["status"], env={"COLUMNS": "80"}).output
-    lines = [line.split() for line in output.splitlines()]
-    assert ["n3", "offline", "override", "-"] in [line[:4] for line in lines]
-    assert "n3: offline by eve for 1h00m more (disk swap); judged unknown" in output
-    assert "no reports from the sidecars of: n3" in output
-    assert ["n2", "-", "-", "0.50s"] in lines
-    assert max(map(len, output.splitlines())) <= 80

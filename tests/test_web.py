@@ -15,8 +15,10 @@ from aiohttp.test_utils import TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from yarl import URL
 
+from grafana import palette
 from raft_exporter.exposition import TableCollector, registry_of
 from raft_exporter.model.evidence import Configuration, NodeIdentity, Server
+from raft_exporter.model.judge import State
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.view import ClusterView, cluster_view
@@ -163,3 +165,13 @@ async def test_redirects_pass_through() -> None:
     face.app.router.add_get("/moved", moved)
     async with served(face) as (session, url):
         assert (await session.get(f"{url}/moved", allow_redirects=False)).status == 302
+
+
+def test_a_state_has_the_same_colour_on_the_page_as_on_the_dashboards() -> None:
+    style = (Path(page.__file__).parent / "static" / "page.css").read_text()
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", style))
+    assert {state: colours[state].upper() for state in State} == {
+        state: palette.STATES[state] for state in State
+    }
+    for state in State:
+        assert f'[data-state="{state}"] {{ border-left-color: var(--{state}); }}' in style

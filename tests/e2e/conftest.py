@@ -10,6 +10,7 @@ import pytest
 
 from raft_exporter.demo.cluster import raftnode
 from tests.conftest import Need
+from tests.e2e.browser import browser, pictures, visit  # noqa: F401 - fixtures
 from tests.e2e.ledger import Told
 from tests.e2e.site import Outcome
 

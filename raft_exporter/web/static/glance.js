@@ -9,19 +9,21 @@ export function drawGlance(view, reasons, change) {
   const name = node.id ?? "unknown node";
   const tolerance = quorum.failure_tolerance;
   say(byId("who"), name);
-  say(byId("office"), `${office(node)} in term ${whole(node.term)}`);
+  const term = node.term === null ? [] : [`term ${node.term}`];
+  say(byId("office"), [office(node), ...term].join(" in "));
   say(byId("version"), `raft-exporter ${view.version}`);
-  document.title = `${name}: ${margin(quorum)}`;
+  const words = margin(view);
+  document.title = `${name}: ${words}`;
 
-  say(byId("may-fail"), margin(quorum));
-  mark(byId("may-fail"), "data-level", tolerance === null ? "unknown" : tolerance > 0 ? "good" : "bad");
+  say(byId("may-fail"), words);
+  mark(byId("may-fail"), "data-level", tolerance === null ? "unknown" : level(tolerance));
   say(byId("voters"), voters(quorum));
 
   say(byId("leader"), node.leader ?? (node.role === "unknown" ? "not told" : "no leader known"));
   mark(byId("leader"), "data-level", node.leader ? "good" : node.role === "unknown" ? "unknown" : "bad");
   const silence = node.leader_silence_seconds;
-  say(byId("leader-silence"),
-    `term ${whole(node.term)}${silence === null ? "" : `, proved itself ${duration(silence)} ago`}`);
+  const proof = silence === null ? [] : [`proved itself ${duration(silence)} ago`];
+  say(byId("leader-silence"), [...term, ...proof].join(", "));
 
   byId("isolated").hidden = !node.isolated;
   say(byId("isolated"), node.isolated ? `${name} reaches no majority of the voters, so it blames nobody.` : "");
@@ -29,6 +31,8 @@ export function drawGlance(view, reasons, change) {
   each(byId("members").tBodies[0], members, (member) => member.id, newRow,
     (row, member) => drawRow(row, member, reasons, change));
 }
+
+const level = (tolerance) => (tolerance > 0 ? "good" : tolerance === 0 ? "danger" : "bad");
 
 function drawState(cell, member) {
   const forced = member.override && (member.override.state === "ignore" ? ", ignored" : ", by hand");
@@ -42,11 +46,11 @@ function why(member, reasons) {
 }
 
 function drawTrouble(members, all, reasons) {
-  const items = members.length || !all ? members : [null];
+  const items = members.length ? members : [null];
   each(byId("trouble"), items, (member) => member?.id ?? "", () => make("li"), (item, member) => {
     mark(item, "class", member ? "" : "large");
-    mark(item, "data-level", member ? null : "good");
-    say(item, member ? trouble(member, reasons) : "nobody");
+    mark(item, "data-level", member ? null : all ? "good" : "unknown");
+    say(item, member ? trouble(member, reasons) : all ? "nobody" : "not known yet");
   });
 }
 

@@ -4,6 +4,7 @@ import { byId, each, make, mark, say } from "./dom.js";
 import { glyph, time } from "./words.js";
 
 const KEPT = 200;
+const ALOUD = 5;
 let entries = [];
 
 /** Begin with what the sidecar has: after its restart the numbers may begin anew. */
@@ -12,12 +13,11 @@ export function beginJournal(events) {
   draw();
 }
 
-/** Take what has happened since, and say the latest of it aloud. */
+/** Take what has happened since, and say it aloud. */
 export function addNews(events) {
   entries = [...entries, ...events.entries].slice(-KEPT);
   draw();
-  const latest = events.entries[events.entries.length - 1];
-  if (latest) say(byId("news"), latest.text);
+  if (events.entries.length) say(byId("news"), events.entries.slice(-ALOUD).map((entry) => entry.text).join(". "));
 }
 
 function draw() {

@@ -70,6 +70,7 @@ function ask(title, verb, sets) {
   say(byId("change-submit"), verb);
   say(byId("change-error"), "");
   byId("only-set").hidden = !sets;
+  fields.state.value = "ignore";
   fields.reason.required = sets;
   fields.reason.value = "";
   fields.author.value ||= localStorage.getItem("author") ?? "";
@@ -80,11 +81,17 @@ function ask(title, verb, sets) {
 async function call(peer, method, query, body) {
   const url = `api/v1/overrides/${encodeURIComponent(peer)}?${new URLSearchParams(query)}`;
   const headers = body ? { "Content-Type": "application/json" } : {};
-  if (withToken) headers.Authorization = `Bearer ${fields.token.value}`;
+  if (withToken) headers.Authorization = `Bearer ${visible(fields.token.value.trim())}`;
   const response = await fetch(url, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
   return answer;
+}
+
+// A browser sends no other characters in a header, and calls that a failure of the network.
+function visible(token) {
+  if (!/^[!-~]+$/.test(token)) throw new Error("expected a token of visible ASCII characters");
+  return token;
 }
 
 form.addEventListener("submit", async (event) => {
@@ -96,6 +103,8 @@ form.addEventListener("submit", async (event) => {
     const { stored } = await send();
     localStorage.setItem("author", fields.author.value);
     dialog.close();
+    // The button that cleared it goes with it: focus stays in its section.
+    if (byId("only-set").hidden) byId("overrides-title").focus();
     say(byId("news"), stored ? "Done." : "Done, but not stored: this sidecar forgets it when it restarts.");
     change.done();
   } catch (error) {

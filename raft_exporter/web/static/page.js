@@ -39,5 +39,9 @@ function state(live, age, why) {
 // In steps, so that a screen reader is not told each second.
 const since = (age) => roughly(age < 60000 ? Math.max(Math.floor(age / 5000) * 5, 3) : Math.floor(age / 60000) * 60);
 
-change.done = async () => draw(await (await fetch("api/v1/cluster", { cache: "no-store" })).json());
+// At once where that is possible; within a second the events tell it anyway.
+change.done = async () => {
+  const answer = await fetch("api/v1/cluster", { cache: "no-store" }).catch(() => null);
+  if (answer?.ok) draw(await answer.json());
+};
 follow("api/v1/stream", { hello: greet, cluster: draw, journal: beginJournal, news: addNews, state });

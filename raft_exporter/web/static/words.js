@@ -35,12 +35,14 @@ export function list(names) {
 /** What the node says it is; the word for a member's state must not stand for it. */
 export const office = (node) => (node.role === "unknown" ? "of unknown role" : node.role);
 
-/** How many may fail, in words. */
-export function margin(quorum) {
+/** How many may fail, in words. No quorum is lost that voters of unknown state could make. */
+export function margin({ quorum, members }) {
   const tolerance = quorum.failure_tolerance;
-  if (tolerance === null) return "not known yet";
+  if (tolerance === null || !quorum.voters) return "not known yet";
   if (tolerance > 0) return `${tolerance} more may fail`;
   if (tolerance === 0) return "none may fail";
+  const unknown = members.filter((member) => member.suffrage === "voter" && member.state === "unknown").length;
+  if (tolerance + unknown >= 0) return `quorum unsure: ${unknown} unknown`;
   return `quorum lost: ${-tolerance} ${tolerance === -1 ? "voter is" : "voters are"} missing`;
 }
 
