@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from click.testing import CliRunner, Result
 from raft_exporter import shipped
 from raft_exporter.cli import main
 from raft_exporter.shipped import DASHBOARD_FILES, PROVISIONING_FILES, dashboard_texts, provisioning_texts
-from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[1]
 GRAFANA = ROOT / "grafana"
@@ -140,27 +136,3 @@ def test_the_provisioning_files_say_what_grafana_asks_for() -> None:
     assert "uid" not in datasource
     (provider,) = files["dashboards/raft.yml"]["providers"]
     assert (provider["type"], provider["options"]["path"]) == ("file", "/var/lib/grafana/dashboards")
-
-
-def test_a_wheel_has_the_files_inside_the_package(tmp_path: Path) -> None:
-    build = [*(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")]
-    build += ["--quiet", "--disable-pip-version-check", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    unpacked = tmp_path / "unpacked"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
-    code = "import raft_exporter.cli; print(raft_exporter.__file__); raft_exporter.cli.main()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, "dashboards", "--to", "out"],
-        cwd=tmp_path,
-        env=unmeasured() | {"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert result.stdout.splitlines()[0] == str(unpacked / "raft_exporter" / "__init__.py")
-    for name in FILES:
-        assert (tmp_path / "out" / name).read_bytes() == (GRAFANA / name).read_bytes()
-    assert not (unpacked / "grafana").exists()

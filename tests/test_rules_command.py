@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ from click.testing import CliRunner, Result
 from raft_exporter import shipped
 from raft_exporter.cli import main
 from raft_exporter.shipped import RULE_FILES, rule_texts
-from tests.unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "rules"
@@ -157,28 +153,3 @@ def test_an_installation_without_the_files_says_so(monkeypatch: pytest.MonkeyPat
 
 def test_the_texts_are_those_of_the_checkout() -> None:
     assert rule_texts() == {name: (RULES / name).read_text() for name in RULE_FILES}
-
-
-def test_a_wheel_has_the_files_inside_the_package(tmp_path: Path) -> None:
-    build = [*(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")]
-    build += ["--quiet", "--disable-pip-version-check", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    unpacked = tmp_path / "unpacked"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
-    code = "import raft_exporter.cli; print(raft_exporter.__file__); raft_exporter.cli.main()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, "rules", "--to", "out"],
-        cwd=tmp_path,
-        env=unmeasured() | {"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert result.stdout.splitlines()[0] == str(unpacked / "raft_exporter" / "__init__.py")
-    for name in RULE_FILES:
-        assert (tmp_path / "out" / name).read_bytes() == (RULES / name).read_bytes()
-    place = "deploy/alertmanager/alertmanager.yml"
-    assert (unpacked / "raft_exporter" / place).read_bytes() == (ROOT / place).read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from pictures.camera import CHROMIUM_FLAGS, chromium
 from tests.conftest import Need
 
 OUT_OF_REACH: Final = (
@@ -31,7 +31,6 @@ OUT_OF_REACH: Final = (
 )
 """What a browser says of its own accord when a server goes away."""
 
-_FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 _EXAMINED: Final = {(1440, "light"), (390, "dark")}
 """Where axe-core looks, which takes seconds: every width and every colour once."""
@@ -68,17 +67,12 @@ _DRAWN: Final = """
 """
 
 
-def chromium() -> str | None:
-    """The path of the system's Chromium."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
 @contextmanager
 def browsing(path: str) -> Iterator[Browser]:
     """Chromium, headless, with a profile of its own, that itself asks nobody anything."""
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         try:
             yield browser
         finally:

@@ -52,11 +52,10 @@ STEPS: Final = [step for block in CONSOLE for step in steps(block)]
 MAKE: Final = [step for step in STEPS if step[0].startswith("make ")]
 SAMPLES: Final = [step for step in MAKE if step[1]]
 RUN: Final = [step for step in STEPS if step[0].startswith("raft-exporter run ")]
-ASK: Final = [
-    step
-    for step in STEPS
-    if re.match(r"raft-exporter (check-config|status|probe|events|override|rehearse|rules)\b", step[0])
-]
+ANSWERED: Final = (
+    *("check-config", "status", "probe", "events", "override", "rehearse", "rules", "dashboards"),
+)
+ASK: Final = [step for step in STEPS if re.match(rf"raft-exporter ({'|'.join(ANSWERED)})\b", step[0])]
 
 ASKING: Final = ("STATUS", "EVENTS", "OVERRIDE_SET", "OVERRIDE_LIST", "OVERRIDE_CLEAR")
 """The commands that ask a running sidecar."""
