@@ -26,7 +26,7 @@ _STEP: Final = 1.0
 _EVERY: Final = [
     query
     for name in names()
-    for query in queries(load(name), rate_interval="10s", range="5m")
+    for query in queries(load(name), rate_interval="10s", range="5m", interval="1s")
     if query.kind != "label_values"
 ]
 _NEED_RULES: Final = {"Alerts", "alerts"}
