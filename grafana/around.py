@@ -7,8 +7,9 @@ from typing import Final
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard, DashboardLink
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType
 
-from grafana import palette, variables
+from grafana import palette, panels, variables
 from grafana.alerts import FIRING, RUNBOOK
+from grafana.panels import Built, Size, Words
 from grafana.promql import of
 
 TITLES: Final[dict[str, str]] = {
@@ -57,6 +58,19 @@ def with_annotations(begun: Dashboard) -> Dashboard:
         .title_format("{{alertname}} {{peer}}")
         .text_format("{{severity}}: {{alertname}} fires for {{cluster}} {{peer}}")
         .tag_keys("severity,alertname,cluster,peer")
+    )
+
+
+def alerts_that_fire() -> Built:
+    """Write the alerts of :func:`variables.alerts`, which the dashboard must have."""
+    return panels.words_only(
+        Words(
+            "Alerts that fire",
+            "From the alert rules, by severity, with a link into the runbook. Needs the rules to be loaded.",
+            "not known: no rules of raft-exporter in this Prometheus",
+        ),
+        Size(24, 3),
+        "${alerts:csv}",
     )
 
 

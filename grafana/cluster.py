@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from grafana import palette, panels, promql, round_trips, states, variables, who
-from grafana.around import dashboard, with_annotations
+from grafana.around import alerts_that_fire, dashboard, with_annotations
 from grafana.panels import Built, Size, Words
 from grafana.promql import credible, of, where
 
@@ -22,7 +22,7 @@ def build() -> Dashboard:
     begun.with_variable(variables.alerts())
     begun.with_row(Row("The margin"))
     _numbers(begun)
-    begun.with_panel(_alerts())
+    begun.with_panel(alerts_that_fire())
     begun.with_row(Row("Who is down, and who says so"))
     who.add(begun)
     begun.with_row(Row("What happened around it"))
@@ -115,18 +115,6 @@ def _numbers(begun: Dashboard) -> None:
         begun.with_panel(
             panels.number(words, Size(3, 4), expression, unit=unit, mappings=mappings, name=name)
         )
-
-
-def _alerts() -> Built:
-    return panels.words_only(
-        Words(
-            "Alerts that fire",
-            "From the alert rules, by severity, with a link into the runbook. Needs the rules to be loaded.",
-            "not known: no rules of raft-exporter in this Prometheus",
-        ),
-        Size(24, 3),
-        "${alerts:csv}",
-    )
 
 
 def _silence() -> Built:

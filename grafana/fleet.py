@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from grafana import palette, panels, promql, states, tables, variables
-from grafana.around import dashboard, with_annotations
+from grafana.around import alerts_that_fire, dashboard, with_annotations
 from grafana.panels import Built, Size, Words
 from grafana.promql import named, of
 from grafana.tables import Column
@@ -26,7 +26,7 @@ def build() -> Dashboard:
     begun.with_variable(variables.alerts())
     begun.with_row(Row("Now"))
     _numbers(begun)
-    begun.with_panel(_alerts())
+    begun.with_panel(alerts_that_fire())
     begun.with_panel(_table())
     begun.with_row(Row("Over time"))
     begun.with_panel(_by_margin())
@@ -83,18 +83,6 @@ def _numbers(begun: Dashboard) -> None:
     ):
         words = Words(title, description, "no sidecar answers")
         begun.with_panel(panels.number(words, Size(width, 4), expression, mappings=states.none_is_good()))
-
-
-def _alerts() -> Built:
-    return panels.words_only(
-        Words(
-            "Alerts that fire",
-            "From the alert rules, by severity, with a link into the runbook. Needs the rules to be loaded.",
-            "not known: no rules of raft-exporter in this Prometheus",
-        ),
-        Size(24, 3),
-        "${alerts:csv}",
-    )
 
 
 def _table() -> Built:

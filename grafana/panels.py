@@ -5,6 +5,7 @@ Only what Grafana 9.4 has: see ``release_9_4``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -83,6 +84,10 @@ _Kind = TypeVar(
 )
 
 
+_OfStates = TypeVar("_OfStates", statushistory.Panel, statetimeline.Panel)
+_OverTime = TypeVar("_OverTime", timeseries.Panel, statushistory.Panel, statetimeline.Panel)
+
+
 def begun(panel: _Kind, words: Words, size: Size, unit: str) -> _Kind:
     """Give the panel what every panel has."""
     panel.title(words.title).description(words.description).no_value(words.no_data)
@@ -100,6 +105,13 @@ def now(expression: str, ref: str, legend: str) -> Dataquery:
 
 def _over_time(expression: str, ref: str, legend: str) -> Dataquery:
     return _query(expression, ref, legend).range()
+
+
+def _asking(panel: _OverTime, queries: Sequence[tuple[str, str]]) -> _OverTime:
+    """Give a panel its queries over time, each an expression with its legend."""
+    for place, (expression, legend) in enumerate(queries):
+        panel.with_target(_over_time(expression, letter(place), legend))
+    return panel
 
 
 def neutral() -> ThresholdsConfig:
@@ -161,9 +173,7 @@ def lines(
         panel.min(0)
     if decimals is not None:
         panel.decimals(decimals)
-    for place, (expression, legend) in enumerate(queries):
-        panel.with_target(_over_time(expression, letter(place), legend))
-    return panel
+    return _asking(panel, queries)
 
 
 def bars(words: Words, size: Size, *queries: tuple[str, str], unit: str) -> timeseries.Panel:
@@ -201,46 +211,32 @@ def samples(
     words: Words, size: Size, *queries: tuple[str, str], mappings: list[ValueMapping]
 ) -> statushistory.Panel:
     """Draw a state at each sample. What is not there is a hole, not the state before it drawn on."""
-    panel = (
-        begun(statushistory.Panel(), words, size, "none")
-        .mappings(mappings)
-        .thresholds(neutral())
-        .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .max_data_points(SAMPLES)
-        .fill_opacity(90)
-        .line_width(0)
-        .row_height(0.85)
-        .col_width(0.95)
-        .show_value(VisibilityMode.AUTO)
-        .legend(_legend())
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
-    )
-    for place, (expression, legend) in enumerate(queries):
-        panel.with_target(_over_time(expression, letter(place), legend))
-    return panel
+    panel = _states(statushistory.Panel(), words, size, queries, mappings)
+    return panel.max_data_points(SAMPLES).col_width(0.95)
 
 
 def timeline(
     words: Words, size: Size, *queries: tuple[str, str], mappings: list[ValueMapping]
 ) -> statetimeline.Panel:
     """Draw states with their lengths. Holes are drawn over: only for series that say "no word"."""
-    panel = (
-        begun(statetimeline.Panel(), words, size, "none")
-        .mappings(mappings)
-        .thresholds(neutral())
-        .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .max_data_points(2 * SAMPLES)
-        .fill_opacity(90)
-        .line_width(0)
-        .row_height(0.85)
-        .merge_values(True)
-        .show_value(VisibilityMode.AUTO)
-        .legend(_legend())
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
-    )
-    for place, (expression, legend) in enumerate(queries):
-        panel.with_target(_over_time(expression, letter(place), legend))
-    return panel
+    panel = _states(statetimeline.Panel(), words, size, queries, mappings)
+    return panel.max_data_points(2 * SAMPLES).merge_values(True)
+
+
+def _states(
+    panel: _OfStates,
+    words: Words,
+    size: Size,
+    queries: Sequence[tuple[str, str]],
+    mappings: list[ValueMapping],
+) -> _OfStates:
+    """Give a panel what both kinds have that draw states over time."""
+    begun(panel, words, size, "none").mappings(mappings).thresholds(neutral())
+    panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel.fill_opacity(90).line_width(0).row_height(0.85).show_value(VisibilityMode.AUTO)
+    panel.legend(_legend())
+    panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
+    return _asking(panel, queries)
 
 
 def buckets(words: Words, size: Size, expression: str) -> heatmap.Panel:
