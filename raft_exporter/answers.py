@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from raft_exporter.journal import Entry
 from raft_exporter.model.override import Override
 from raft_exporter.wording import sentence
+
+MAX_EVENTS: Final = 1000
+"""Events that a sidecar gives at once."""
 
 
 class Event(Entry, frozen=True, omit_defaults=True):

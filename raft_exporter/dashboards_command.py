@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import click
 
-from raft_exporter.kubernetes import head, labels_of, namespace_of
+from raft_exporter.kubernetes import check_form, head, labels_of, namespace_of
 from raft_exporter.reporting import reported
 from raft_exporter.shipped import dashboard_texts, provisioning_texts, write_out
 
@@ -49,8 +49,7 @@ def dashboards(to: Path | None, *, form: Format, namespace: str | None, label: d
 
     What they show and how to load them: docs/dashboards.md.
     """
-    if form != "kubernetes" and (namespace is not None or label):
-        raise click.UsageError("--namespace and --label are of use with --format kubernetes alone")
+    check_form(form, namespace, label)
     if form != "kubernetes" and to is None:
         raise click.UsageError("expected --to DIR: these are several files")
     texts = _files() if form == "grafana" else {_KUBERNETES_FILE: _config_maps(namespace, label)}

@@ -11,7 +11,7 @@ from typing import Final
 import click
 import msgspec
 
-from raft_exporter.answers import Event
+from raft_exporter.answers import MAX_EVENTS, Event
 from raft_exporter.asking import client_of, url_option
 from raft_exporter.client import SidecarClient
 from raft_exporter.errors import ClientError
@@ -21,8 +21,6 @@ from raft_exporter.wording import local_time
 
 _EVERY: Final = 1.0
 """Seconds from one question to the next."""
-_MOST: Final = 1000
-"""Events that a sidecar gives at once."""
 
 
 class Follower:
@@ -45,12 +43,12 @@ class Follower:
     def more(self) -> tuple[Sequence[Event], bool]:
         """Give what is new, and whether the journal began anew."""
         last, latest = self._last, self._latest
-        events = self._take(latest if last is None else last.id - 1, _MOST)
-        whole = last is None or len(events) == _MOST or any(_same(each, last) for each in events[:1])
+        events = self._take(latest if last is None else last.id - 1, MAX_EVENTS)
+        whole = last is None or len(events) == MAX_EVENTS or any(_same(each, last) for each in events[:1])
         if whole and self._latest >= latest:
             return [each for each in events if last is None or each.id > last.id], False
         self._last, self._latest = None, 0
-        return self._take(0, _MOST), True
+        return self._take(0, MAX_EVENTS), True
 
     def _take(self, after: int, limit: int) -> Sequence[Event]:
         answer = self._client.events(after, limit, self._peer)
@@ -68,7 +66,7 @@ def _same(one: Event, other: Event) -> bool:
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
 @click.option("--peer", help="Only what happened to one member: its id.")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(1, _MOST), help="The latest so many."
+    "--limit", default=20, show_default=True, type=click.IntRange(1, MAX_EVENTS), help="The latest so many."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @url_option

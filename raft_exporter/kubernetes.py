@@ -31,6 +31,12 @@ def labels_of(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     return dict(text.split("=", maxsplit=1) for text in texts)
 
 
+def check_form(form: str, namespace: str | None, labels: dict[str, str]) -> None:
+    """Refuse those flags where no Kubernetes resource is written, by click.UsageError."""
+    if form != "kubernetes" and (namespace is not None or labels):
+        raise click.UsageError("--namespace and --label are of use with --format kubernetes alone")
+
+
 def head(version: str, kind: str, name: str, namespace: str | None, labels: dict[str, str]) -> str:
     """Write the beginning of a resource, up to its metadata."""
     metadata: dict[str, object] = {"name": name}

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import click
 
-from raft_exporter.kubernetes import head, labels_of, namespace_of
+from raft_exporter.kubernetes import check_form, head, labels_of, namespace_of
 from raft_exporter.reporting import reported
 from raft_exporter.shipped import rule_texts, write_out
 
@@ -62,8 +62,7 @@ def rules(
 
     What they need and how to load them: docs/rules.md.
     """
-    if form != "kubernetes" and (namespace is not None or label):
-        raise click.UsageError("--namespace and --label are of use with --format kubernetes alone")
+    check_form(form, namespace, label)
     texts = {name: _for(ruler, text) for name, text in rule_texts().items()}
     if form == "kubernetes":
         texts = {_KUBERNETES_FILE: _prometheus_rule(_one_document(texts), namespace, label)}

@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from raft_exporter.answers import MAX_EVENTS
 from raft_exporter.asking import client_of, url_option
 from raft_exporter.client import SidecarClient
 from raft_exporter.errors import ClientError
@@ -25,8 +26,6 @@ from raft_exporter.view import ClusterView
 _ENDING: Final = {signal.SIGINT, signal.SIGTERM}
 _HELD: Final = {signal.SIGWINCH, *_ENDING}
 """What is held back while the terminal is drawn on: a KeyboardInterrupt amid that may get lost."""
-_MOST: Final = 1000
-"""Events that a sidecar gives at once."""
 
 
 @click.command()
@@ -101,7 +100,7 @@ class Watcher:
     def _latest(self, entries: int) -> Latest:
         """What a sidecar answers that has no journal, or an older one, breaks nothing."""
         try:
-            return Latest(self._client.events(0, min(entries, _MOST), None).entries)
+            return Latest(self._client.events(0, min(entries, MAX_EVENTS), None).entries)
         except ClientError as error:
             return Latest(missing=f"no journal: {error}")
 

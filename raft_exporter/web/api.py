@@ -12,6 +12,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from raft_exporter.answers import (
+    MAX_EVENTS,
     Event,
     Events,
     OverrideCleared,
@@ -25,7 +26,6 @@ from raft_exporter.notation import is_text, one_line, shown
 from raft_exporter.secret import Secret
 from raft_exporter.web.access import check_access
 
-MAX_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 100
 
 _PATIENCE: Final = 5.0

@@ -105,7 +105,7 @@ class PageStream:
         """Answer with events until the page goes away, does not read, or the sidecar stops."""
         if self._open >= MAX_STREAMS:
             raise web.HTTPServiceUnavailable(reason=f"expected at most {MAX_STREAMS} open pages, got another")
-        journal, last = self._since(0, SHOWN_EVENTS)
+        journal, last = self._since(0)
         first = self._hello + _message("journal", journal) + self._cluster()
         response = web.StreamResponse(headers=_HEADERS)
         self._open += 1
@@ -113,7 +113,7 @@ class PageStream:
             await response.prepare(request)
             await _write(response, first)
             while await self._pace.wait():
-                news, last = self._since(last, SHOWN_EVENTS)
+                news, last = self._since(last)
                 more = _message("news", news) if news.entries else b""
                 await _write(response, more + self._cluster())
         except ConnectionError:
@@ -131,8 +131,8 @@ class PageStream:
             self._made = (turn, _message("cluster", self._view()))
         return self._made[1]
 
-    def _since(self, last: int, limit: int) -> tuple[Events, int]:
-        entries = self._events(last, limit, None)
+    def _since(self, last: int) -> tuple[Events, int]:
+        entries = self._events(last, SHOWN_EVENTS, None)
         latest = entries[-1].id if entries else last
         return Events(tuple(map(Event.of, entries)), latest), latest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Final
@@ -13,6 +14,7 @@ from tests.conftest import Need
 from tests.e2e.browser import browser, pictures, visit  # noqa: F401 - fixtures
 from tests.e2e.ledger import Told
 from tests.e2e.site import Outcome
+from tests.unmeasured import unmeasured
 
 
 class Delays:
@@ -51,8 +53,8 @@ def delays(request: pytest.FixtureRequest) -> Delays:
 def plain_processes() -> Iterator[None]:
     """Measuring coverage would slow down dozens of sidecars, and all that waits for them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("COVERAGE_PROCESS_START", "COVERAGE_FILE"):
-            patch.delenv(name, raising=False)
+        for name in os.environ.keys() - unmeasured().keys():
+            patch.delenv(name)
         yield
 
 

@@ -1,6 +1,6 @@
 // The operator's word: what stands, and setting and clearing it.
 
-import { byId, each, make, mark, say } from "./dom.js";
+import { byId, each, make, say } from "./dom.js";
 import { glyph, roughly } from "./words.js";
 
 const dialog = byId("change");
@@ -114,4 +114,3 @@ form.addEventListener("submit", async (event) => {
   }
 });
 byId("change-cancel").addEventListener("click", () => dialog.close());
-mark(dialog, "data-ready", "");
