@@ -40,7 +40,8 @@ class TableCollector(Collector):
     """A view of the table at the moment of the scrape.
 
     ``now`` gives the observed time, ``perf`` a monotonic and ``wall`` the Unix time, ``lag`` the lateness
-    of the judging; all in seconds. ``store_errors`` gives how often the store failed.
+    of the judging; all in seconds. ``store_errors`` gives how often the store failed, ``kind`` which system
+    the node is, None where that is not known.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TableCollector(Collector):
         wall: Callable[[], float],
         lag: Callable[[], float],
         store_errors: Callable[[], int],
+        kind: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._table = table
         self._now = now
@@ -59,6 +61,7 @@ class TableCollector(Collector):
         self._wall = wall
         self._lag = lag
         self._store_errors = store_errors
+        self._kind = kind
         self._loaded_at = wall()
 
     def collect(self) -> Iterator[Family]:
@@ -80,8 +83,8 @@ class TableCollector(Collector):
         info = (
             node.id or "",
             node.address or "",
-            CONTENT_KIND,
-            str(status.protocol_version) if status else "",
+            self._kind() or CONTENT_KIND,
+            str(status.protocol_version) if status and status.protocol_version is not None else "",
         )
         yield _family(metrics.NODE_INFO, [(info, 1)])
         yield _family(metrics.NODE_ROLE, _one_of(Role, role))
@@ -103,7 +106,8 @@ class TableCollector(Collector):
         leads = table.has_leader(now)
         yield _scalar(metrics.NODE_HAS_LEADER, leads if table.node_up(now) else None)
         yield _scalar(metrics.NODE_ISOLATED, table.isolated)
-        leader = (node.leader_id, node.leader_address) if leads else ("", "")
+        named = table.leader(now)
+        leader = (named, node.leader_address) if named is not None else ("", "")
         yield _family(metrics.NODE_LEADER_INFO, [(leader, 1)])
         yield _scalar(metrics.NODE_LEADER_SILENCE, table.leader_silence(now))
         yield _scalar(metrics.NODE_MAIN_LOOP_SILENCE, table.main_loop_silence(now))

@@ -188,7 +188,8 @@ PEER_HEARTBEAT_DURATION: Final = Metric(
 PEER_PROBES: Final = Metric(
     "raft_peer_probes_total",
     _C,
-    "Outcomes of probes. A probe that stays unanswered has one outcome each time its timeout passes.",
+    "Outcomes of probes: raft (native), tls (a greeting that Vault or OpenBao refuses as it should), sidecar "
+    "(its report). A probe that stays unanswered has one outcome each time its timeout passes.",
     ("peer", "probe"),
 )
 PEER_PROBE_FAILURES: Final = Metric(

@@ -141,15 +141,15 @@ def cluster_view(table: Table, now: float, wall: float) -> ClusterView:
 
 def _node(table: Table, now: float) -> NodeView:
     node, status, own = table.node, table.node.status, table.own
-    leads = table.has_leader(now)
+    leader = table.leader(now)
     return NodeView(
         id=node.id,
         address=node.address or None,
         up=table.up(now),
         role=table.role(now),
         term=own.term if own else None,
-        leader=node.leader_id if leads else None,
-        leader_address=node.leader_address if leads else None,
+        leader=leader,
+        leader_address=node.leader_address if leader is not None else None,
         leader_silence_seconds=table.leader_silence(now),
         main_loop_silence_seconds=table.main_loop_silence(now),
         isolated=table.isolated,

@@ -32,10 +32,12 @@ class Suffrage(StrEnum):
 class ProbeKind(StrEnum):
     """A way to ask a member.
 
-    The native Raft probe passes through its main loop; the report of its sidecar proves its host alone.
+    The native Raft probe passes through its main loop; an answered TLS hello proves that its process runs,
+    and the report of its sidecar its host alone.
     """
 
     RAFT = "raft"
+    TLS = "tls"
     SIDECAR = "sidecar"
 
 
@@ -78,25 +80,28 @@ class NodeIdentity(Struct, frozen=True, tag=True):
 
 
 class NodeStatus(Struct, frozen=True, tag=True):
-    """The node's own state, as it says itself. Indices are log indices.
+    """The node's own state, as it says itself. Indices are log indices; None is what its source can't tell.
 
-    ``last_contact`` is the age in seconds of the last word from the leader; None on the leader and
-    when there never was one.
+    ``leader_id`` is empty when the node says that it knows no leader. ``last_contact`` is the age in
+    seconds of the last word from the leader; None on the leader and when there never was one.
+    ``heartbeats``: the same source tells the node's heartbeats, so that their silence means something
+    for as long as it speaks; else :class:`TelemetryHeard` says so.
     """
 
     role: Role
-    term: int
-    last_log_index: int
-    commit_index: int
-    applied_index: int
-    snapshot_index: int
-    fsm_pending: int
-    protocol_version: int
-    leader_id: str
+    term: int | None
+    last_log_index: int | None
+    commit_index: int | None
+    applied_index: int | None
+    snapshot_index: int | None
+    fsm_pending: int | None
+    protocol_version: int | None
+    leader_id: str | None
     leader_address: str
     last_contact: float | None
     installing_snapshot: bool = False
     age: float = 0.0
+    heartbeats: bool = True
 
 
 class StatusLost(Struct, frozen=True, tag=True):
@@ -146,6 +151,18 @@ class HeartbeatFailed(Struct, frozen=True, tag=True):
     age: float = 0.0
 
 
+class LeaderHeard(Struct, frozen=True, tag=True):
+    """The node, as a follower, took a heartbeat of its leader ``age`` seconds ago."""
+
+    age: float = 0.0
+
+
+class TelemetryHeard(Struct, frozen=True, tag=True):
+    """The node's telemetry was heard ``age`` seconds ago: heartbeats since then would have been told."""
+
+    age: float = 0.0
+
+
 class ProbeResult(Struct, frozen=True, tag=True):
     """What came of one probe of ``peer``.
 
@@ -169,8 +186,9 @@ class ReportedMember(Struct, frozen=True):
     """What another sidecar itself knows of one member: ages in seconds, never a verdict.
 
     ``silence`` is since any direct success, or since that sidecar began to listen. ``heartbeat`` is since
-    the last heartbeat (of its own node: the node's last word), ``raft`` since the last answered native
-    probe; None: never. ``refusals`` in a row with no success after the first, over ``refused_for``.
+    the last heartbeat (of its own node: the node's last word) or answered TLS hello, ``raft`` since the
+    last answered native probe; None: never. ``refusals`` in a row with no success after the first, over
+    ``refused_for``.
     """
 
     peer: str
@@ -206,6 +224,8 @@ Evidence = (
     | LeaderChanged
     | HeartbeatsAnswered
     | HeartbeatFailed
+    | LeaderHeard
+    | TelemetryHeard
     | ProbeResult
     | Report
 )

@@ -73,6 +73,8 @@ class MemberEvidence(Struct, frozen=True):
     """The last heartbeat: a follower's answer to our leader, or our leader's word to us."""
     status_at: float = NEVER
     """The last status of the node itself; of the own node only."""
+    process_at: float = NEVER
+    """The last answered TLS hello: its process runs, which says nothing of its main loop."""
     main_loop_at: float = NEVER
     """The last answered native probe: its main loop turned."""
     contact_at: float = NEVER
@@ -80,15 +82,17 @@ class MemberEvidence(Struct, frozen=True):
     host_at: float = NEVER
     """The last sign of life of the member's host."""
     asked_at: float = NEVER
-    """When the native probe that is unanswered was sent."""
+    """When the probe that is unanswered was sent."""
     connected: bool = False
     """It went out on an open connection."""
+    asks_main_loop: bool = True
+    """It is the native one, and no TLS hello, which the process answers whatever its main loop does."""
     unanswered: int = 0
-    """Native probes in a row that timed out."""
+    """Probes in a row that timed out."""
     bad_answers: int = 0
-    """Native probes in a row with an answer that this member can't have given."""
+    """Probes in a row with an answer that this member can't have given."""
     refusals: int = 0
-    """Refused native probes with no success since the first of them."""
+    """Refused probes with no success since the first of them."""
     first_refusal_at: float = NEVER
     last_refusal_at: float = NEVER
     path_proven: bool = False
@@ -178,7 +182,7 @@ def judge(evidence: MemberEvidence, policy: Policy, previous: Verdict, now: floa
 def _natural(
     e: MemberEvidence, policy: Policy, previous: Verdict, now: float, penalty: float
 ) -> tuple[State, Reason]:
-    heard_at = max(e.heartbeat_at, e.status_at)
+    heard_at = _heard_at(e)
     success_at = max(heard_at, e.main_loop_at)
 
     if success_at == NEVER and now < e.grace_until:
@@ -187,18 +191,19 @@ def _natural(
         return hard
 
     host_alone = _host_answers_alone(e, policy, now)
+    stuck = host_alone and e.asks_main_loop
     # Heard since the probe was sent: the process runs, and only its main loop does not answer.
     process_heard = heard_at > e.asked_at and now - heard_at < policy.suspect_after
     if process_heard if host_alone else now - success_at < policy.suspect_after:
         if previous.down and not _risen(e, policy, penalty):
             return previous.state, Reason.RECOVERING
-        return _stuck(e) if host_alone else (State.ONLINE, Reason.FRESH)
+        return _stuck(e) if stuck else (State.ONLINE, Reason.FRESH)
 
     if e.isolated:
         return State.UNKNOWN, Reason.ISOLATED
     if now - e.witness_at < policy.suspect_after:
         span = policy.rise_span_at(penalty)
-        return _heard_by_others(e, policy, previous, now, host_alone=host_alone, rise_span=span)
+        return _heard_by_others(e, policy, previous, now, stuck=stuck, rise_span=span)
     if host_alone:
         silent = _silence_for_all(e, now) >= policy.stall_after
         gone = previous.state is State.OFFLINE or silent
@@ -214,7 +219,7 @@ def _hard_evidence(
     It goes before a fresh success, for it only stands with no success after it. Where the probe has not
     proven that it reaches this member, a heartbeat, to us or to others, is worth more than a closed port.
     """
-    heard_at = max(e.heartbeat_at, e.status_at)
+    heard_at = _heard_at(e)
     refused = _refused(e, policy, previous, now, heard_at)
     failed = e.refusals or e.unanswered or e.bad_answers
     if failed and e.gone_at > max(heard_at, e.main_loop_at) and refused != (State.OFFLINE, Reason.REFUSED):
@@ -241,13 +246,14 @@ def _refused(
 
 
 def _host_answers_alone(e: MemberEvidence, policy: Policy, now: float) -> bool:
-    """Whether native probes go unanswered although the member's host acknowledged the outstanding one.
+    """Whether probes go unanswered although the member's host acknowledged the outstanding one.
 
     Not where others have theirs answered: then it is our connection that waits for a lost packet.
     """
     return (
         e.unanswered >= policy.probe_failures
-        and now - max(e.main_loop_at, e.witness_main_loop_at, e.armed_at) >= policy.suspect_after
+        and now - max(e.main_loop_at, e.process_at, e.witness_main_loop_at, e.armed_at)
+        >= policy.suspect_after
         and e.host_at >= e.asked_at
         and now - e.host_at < policy.host_fresh
     )
@@ -260,14 +266,14 @@ def _stuck(e: MemberEvidence) -> tuple[State, Reason]:
 
 
 def _heard_by_others(
-    e: MemberEvidence, policy: Policy, previous: Verdict, now: float, *, host_alone: bool, rise_span: float
+    e: MemberEvidence, policy: Policy, previous: Verdict, now: float, *, stuck: bool, rise_span: float
 ) -> tuple[State, Reason]:
     """Whom somebody hears is not offline on silence. Two links can be broken: to it, or inside it."""
     offline = _still_offline(previous)
     risen = e.witness_at - e.witness_since >= rise_span
     if offline and not risen:
         return offline  # back for a moment: not often and long enough to be believed
-    if host_alone:
+    if stuck:
         # A snapshot explains it, but whoever went offline has to rise first.
         rises = previous.down and e.installing_snapshot and not risen
         return (State.STALLED, Reason.RECOVERING) if rises else _stuck(e)
@@ -301,8 +307,13 @@ def _doubt(e: MemberEvidence, policy: Policy, now: float) -> tuple[State, Reason
     return State.UNKNOWN, Reason.NO_EVIDENCE
 
 
+def _heard_at(e: MemberEvidence) -> float:
+    """When the process last gave a sign of itself that did not pass through its main loop."""
+    return max(e.heartbeat_at, e.status_at, e.process_at)
+
+
 def _silence(e: MemberEvidence, now: float) -> float:
-    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.contact_at, e.armed_at)
+    return now - max(_heard_at(e), e.main_loop_at, e.contact_at, e.armed_at)
 
 
 def _silence_for_all(e: MemberEvidence, now: float) -> float:
@@ -320,7 +331,7 @@ def _risen(e: MemberEvidence, policy: Policy, penalty: float) -> bool:
 
 def _contradicted(e: MemberEvidence, policy: Policy, now: float) -> bool:
     """Whether anything speaks against a restored verdict: it is a seed, never proof."""
-    return now - max(e.heartbeat_at, e.status_at, e.main_loop_at, e.witness_at) < policy.suspect_after
+    return now - max(_heard_at(e), e.main_loop_at, e.witness_at) < policy.suspect_after
 
 
 _RANK: Final = {

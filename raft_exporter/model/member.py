@@ -20,14 +20,24 @@ from raft_exporter.model.judge import NEVER, MemberEvidence, Reason, State, Verd
 from raft_exporter.model.policy import Policy
 
 
+class Channel(Struct, frozen=True):
+    """How the node's heartbeats come to us.
+
+    ``speaks``: they would be seen at present, so that their silence means something. ``lag`` is for how
+    many seconds nothing came by the way that they come: so much of their silence proves nothing.
+    """
+
+    speaks: bool = True
+    lag: float = 0.0
+
+
 class Context(Struct, frozen=True):
     """What of a member's evidence is not its own: what the node says, the others report, and we reach.
 
-    ``heartbeats_speak``: the node tells its heartbeats at present, so that their silence means something.
-    The other fields are those of :class:`~raft_exporter.model.judge.MemberEvidence`.
+    Fields but ``channel`` are those of :class:`~raft_exporter.model.judge.MemberEvidence`.
     """
 
-    heartbeats_speak: bool = True
+    channel: Channel = Channel()
     installing_snapshot: bool = False
     isolated: bool = False
     witness_at: float = NEVER
@@ -85,12 +95,14 @@ class Member:
         self._armed_at = now
         self._heartbeat_at = NEVER
         self._status_at = NEVER
+        self._process_at = NEVER
         self._main_loop_at = NEVER
         self._host_at = NEVER
         self._sidecar_host_at = NEVER
         self._connected = False
         self._sidecar_at = NEVER
         self._asked_at = NEVER
+        self._asks_main_loop = True
         self._unanswered = 0
         self._failures = 0
         self._bad_answers = 0
@@ -156,7 +168,7 @@ class Member:
             self._host_answered(result.kind, at - result.host_age)
         if result.outcome is not Outcome.OK:
             record.failures[result.outcome] += 1
-        if result.kind is not ProbeKind.RAFT:
+        if result.kind is ProbeKind.SIDECAR:
             self._sidecar_at = at if result.outcome is Outcome.OK else self._sidecar_at
         elif result.outcome is Outcome.OK:
             self._answered(result, at, policy)
@@ -182,13 +194,15 @@ class Member:
         return MemberEvidence(
             armed_at=self._armed_at,
             grace_until=self.grace_until,
-            heartbeat_at=self._heartbeat_at if context.heartbeats_speak else NEVER,
+            heartbeat_at=self._heartbeat_by(context.channel),
             status_at=self._status_at,
+            process_at=self._process_at,
             main_loop_at=self._main_loop_at,
             contact_at=self.contact_at,
             host_at=self._host_at if self._connected else max(self._host_at, self._sidecar_host_at),
             asked_at=self._asked_at,
             connected=self._connected,
+            asks_main_loop=self._asks_main_loop,
             unanswered=self._unanswered,
             bad_answers=self._bad_answers,
             refusals=self._refusals,
@@ -208,14 +222,14 @@ class Member:
             gone_at=context.gone_at,
         )
 
-    def reported(self, policy: Policy, now: float, *, heartbeats_speak: bool) -> ReportedMember | None:
+    def reported(self, policy: Policy, now: float, channel: Channel) -> ReportedMember | None:
         """Give the direct evidence for the other sidecars, as ages.
 
         None where there is none: what nobody asked, or could not for a fault of our own, confirms no silence.
         Refusals by a probe that may go astray are not told, as the judge does not believe them either.
         """
-        heartbeat_at = self._heartbeat_at if heartbeats_speak else NEVER
-        heard_at = max(heartbeat_at, self._status_at)
+        heartbeat_at = self._heartbeat_by(channel)
+        heard_at = max(heartbeat_at, self._status_at, self._process_at)
         success_at = max(heard_at, self._main_loop_at)
         asked = self._unanswered or self._bad_answers or self._refusals or heartbeat_at > NEVER
         if not asked and now - success_at >= policy.suspect_after:
@@ -230,10 +244,11 @@ class Member:
             refused_for=self._last_refusal_at - self._first_refusal_at if self._refusals else 0.0,
         )
 
-    def missing(self, policy: Policy, now: float, *, heartbeats_speak: bool) -> bool:
+    def missing(self, policy: Policy, now: float, channel: Channel) -> bool:
         """Whether nothing came from this member or its host for ``suspect_after`` though it should have."""
-        asked = self._failures > 0 or (heartbeats_speak and self._heartbeat_at > NEVER)
-        silent = self.silence(now) >= policy.suspect_after
+        heartbeat_at = self._heartbeat_by(channel)
+        asked = self._failures > 0 or heartbeat_at > NEVER
+        silent = min(self.silence(now), now - heartbeat_at) >= policy.suspect_after
         return asked and silent and now - max(self._host_at, self._sidecar_host_at) >= policy.host_fresh
 
     def contact_age(self, now: float) -> float | None:
@@ -253,6 +268,10 @@ class Member:
         """Whether it ever answered a native probe at its present address."""
         return self._main_loop_at > NEVER
 
+    def process_silence(self, now: float) -> float | None:
+        """Seconds since it last answered a probe of either kind; None: it never did."""
+        return _age(max(self._main_loop_at, self._process_at), now)
+
     def heartbeat_silence(self, now: float) -> float | None:
         """Seconds since the last heartbeat of the present leadership; None: heartbeats do not speak of it."""
         return _age(self._heartbeat_at, now)
@@ -267,15 +286,24 @@ class Member:
         """Seconds since any direct success; since the member is known, if there was none."""
         return max(now - max(self.contact_at, self._armed_at), 0.0)
 
+    def _heartbeat_by(self, channel: Channel) -> float:
+        """When the last heartbeat came, or a later one may be on its way since; NEVER: they do not speak."""
+        if not channel.speaks or self._heartbeat_at == NEVER:
+            return NEVER
+        return self._heartbeat_at + channel.lag
+
     def _host_answered(self, kind: ProbeKind, at: float) -> None:
         # That the host's sidecar answers does not say that an outstanding Raft request has arrived.
-        if kind is ProbeKind.RAFT:
-            self._host_at = max(self._host_at, at)
-        else:
+        if kind is ProbeKind.SIDECAR:
             self._sidecar_host_at = max(self._sidecar_host_at, at)
+        else:
+            self._host_at = max(self._host_at, at)
 
     def _answered(self, result: ProbeResult, at: float, policy: Policy) -> None:
-        self._main_loop_at = max(self._main_loop_at, at)
+        if result.kind is ProbeKind.RAFT:
+            self._main_loop_at = max(self._main_loop_at, at)
+        else:
+            self._process_at = max(self._process_at, at)
         self._unanswered = 0
         self._failures = 0
         self._bad_answers = 0
@@ -289,6 +317,7 @@ class Member:
     def _not_answered(self, result: ProbeResult, at: float) -> None:
         match result.outcome:
             case Outcome.TIMEOUT:
+                self._asks_main_loop = result.kind is ProbeKind.RAFT
                 self._unanswered += 1
                 self._bad_answers = 0
                 self._connected = result.waiting is not None

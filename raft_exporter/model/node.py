@@ -23,6 +23,11 @@ class Node:
     """When it last said who it is: at the beginning of its stream."""
     leader_since: float = NEVER
     leader_proved_at: float = NEVER
+    leader_told_at: float = NEVER
+    """When the node last said whom it follows, or that it follows nobody."""
+    leader_heard_at: float = NEVER
+    """When telemetry last told a heartbeat of the leader, whoever that is."""
+    telemetry_at: float = NEVER
     led_before: bool = False
     leader_changes_total: int = 0
     elections_total: int = 0
@@ -38,6 +43,7 @@ class Node:
     def set_leader(self, leader_id: str, address: str, at: float) -> bool:
         """Take a leader, an empty id for none; True when it is another one than before."""
         self.leader_address = address
+        self.leader_told_at = max(self.leader_told_at, at)
         if leader_id == self.leader_id:
             return False
         self.leader_id = leader_id

@@ -7,6 +7,7 @@ that leaves the sidecar is a view of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from raft_exporter.model.evidence import (
     Configuration,
@@ -14,8 +15,10 @@ from raft_exporter.model.evidence import (
     HeartbeatFailed,
     HeartbeatsAnswered,
     LeaderChanged,
+    LeaderHeard,
     NodeIdentity,
     NodeStatus,
+    ProbeKind,
     ProbeResult,
     Report,
     Role,
@@ -23,10 +26,11 @@ from raft_exporter.model.evidence import (
     Server,
     StatusLost,
     Suffrage,
+    TelemetryHeard,
 )
 from raft_exporter.model.intake import Intake
 from raft_exporter.model.judge import NEVER, Reason, State
-from raft_exporter.model.member import Context, Member
+from raft_exporter.model.member import Channel, Context, Member
 from raft_exporter.model.memory import MAX_AGE, Memory, RememberedMember, restored_verdict
 from raft_exporter.model.node import Node
 from raft_exporter.model.override import Override, shown_state
@@ -34,6 +38,9 @@ from raft_exporter.model.policy import Policy
 from raft_exporter.model.quorum import Quorum, majority
 from raft_exporter.model.reports import Reports, latest_configuration, of_another_cluster, testimony
 from raft_exporter.model.transition import Transition
+
+_TELEMETRY_GAP: Final = 3.0
+"""Seconds: three of the ticks in which an idle node tells how busy its main loop is."""
 
 
 class Table:
@@ -77,6 +84,10 @@ class Table:
             case HeartbeatFailed():
                 if member := self.members.get(evidence.peer):
                     member.heartbeat_failures_total += 1
+            case LeaderHeard():
+                self._leader_heard(now - evidence.age)
+            case TelemetryHeard():
+                self.node.telemetry_at = max(self.node.telemetry_at, now - evidence.age)
             case NodeStatus():
                 self._take_status(evidence, now)
             case StatusLost():
@@ -93,15 +104,15 @@ class Table:
     def judge(self, now: float) -> list[Transition]:
         """Judge every member and give what changed, those that joined or left since the last time first."""
         transitions, self._moved = self._moved, []
-        speaks = self.node_up(now)
-        self._judge_isolation(now, heartbeats_speak=speaks)
+        channel = self._channel(now)
+        self._judge_isolation(now, channel)
         credible = self.reports.credible(self.policy, now)
         needed = max(1, (len(self.members) - 1) // 2)
         for peer, member in self.members.items():
             told = testimony(peer, credible, self.policy, now)
             own = peer == self.node.id
             context = Context(
-                heartbeats_speak=speaks,
+                channel=channel,
                 installing_snapshot=told.installing_snapshot or (own and self._installing_snapshot(now)),
                 isolated=self.isolated and not own,
                 witness_at=told.witness_at,
@@ -120,8 +131,8 @@ class Table:
         """Give this node's direct evidence for the other sidecars; None while it has no name."""
         if self.node.id is None:
             return None
-        speaks = self.node_up(now)
-        rows = [each.reported(self.policy, now, heartbeats_speak=speaks) for each in self.members.values()]
+        channel = self._channel(now)
+        rows = [each.reported(self.policy, now, channel) for each in self.members.values()]
         return Report(
             reporter=self.node.id,
             members=tuple(row for row in rows if row is not None),
@@ -186,13 +197,20 @@ class Table:
         """The role of a member as last proved to this node: only the leader and the node itself are."""
         if peer == self.node.id:
             return self.role(now)
-        if not self.has_leader(now):
+        leader = self.leader(now)
+        if leader is None:
             return Role.UNKNOWN
-        return Role.LEADER if peer == self.node.leader_id else Role.FOLLOWER
+        return Role.LEADER if peer == leader else Role.FOLLOWER
 
     def has_leader(self, now: float) -> bool:
-        """Whether the node, heard lately, knows a leader."""
-        return self.node_up(now) and bool(self.node.leader_id)
+        """Whether the node, heard lately, knows a leader, or was told by one that it is there."""
+        heard = now - self.node.leader_heard_at < self.policy.suspect_after
+        return self.leader(now) is not None or (self.node_up(now) and heard)
+
+    def leader(self, now: float) -> str | None:
+        """The leader that the node, heard lately, names; a name that is not repeated is not kept."""
+        told = now - self.node.leader_told_at < max(self.policy.suspect_after, _TELEMETRY_GAP)
+        return self.node.leader_id if self.node_up(now) and told and self.node.leader_id else None
 
     def leader_silence(self, now: float) -> float | None:
         """Seconds since a leader last proved itself to this node; None: none ever did.
@@ -235,10 +253,21 @@ class Table:
         """Whether the node was heard lately: by its status, or, where it tells none, by its probe."""
         if self.node.status is not None:
             return self.node_up(now)
-        silence = self.main_loop_silence(now)
+        silence = None if self.own is None else self.own.process_silence(now)
         return silence is not None and silence < self.policy.suspect_after
 
-    def _judge_isolation(self, now: float, *, heartbeats_speak: bool) -> None:
+    def _channel(self, now: float) -> Channel:
+        """Tell whether heartbeats would be seen at present, and since when they might be on their way.
+
+        Telemetry that stopped ends them all at once, which proves nothing about any member.
+        """
+        status = self.node.status
+        if status is not None and status.heartbeats:
+            return Channel(speaks=self.node_up(now))
+        lag = max(now - self.node.telemetry_at, 0.0)
+        return Channel(speaks=lag < max(self.policy.suspect_after, _TELEMETRY_GAP), lag=lag)
+
+    def _judge_isolation(self, now: float, channel: Channel) -> None:
         """Find out whether this node reaches a majority of the voters, itself included.
 
         A refusal or an acknowledgement counts as reaching: it is the network that is in question. Leaving
@@ -246,9 +275,7 @@ class Table:
         """
         voters = [each for each in self.members.values() if each.server.suffrage is Suffrage.VOTER]
         reached = sum(
-            each.server.id == self.node.id
-            or not each.missing(self.policy, now, heartbeats_speak=heartbeats_speak)
-            for each in voters
+            each.server.id == self.node.id or not each.missing(self.policy, now, channel) for each in voters
         )
         if voters and reached < majority(len(voters)):
             self.isolated, self._reaching_since = True, None
@@ -280,7 +307,8 @@ class Table:
         if member is None:
             return
         member.probed(result, now, self.policy)
-        if result.peer == self.node.id and self.node.role is Role.LEADER and result.round_trip is not None:
+        loops = result.kind is ProbeKind.RAFT and result.round_trip is not None
+        if loops and result.peer == self.node.id and self.node.role is Role.LEADER:
             self.node.leader_proved_at = max(self.node.leader_proved_at, now - result.age)
 
     def _take_heartbeats(self, evidence: HeartbeatsAnswered, now: float) -> None:
@@ -296,18 +324,35 @@ class Table:
         self.node.status = status
         self.node.status_at = at
         self._set_role(status.role)
-        self._set_leader(status.leader_id, status.leader_address, at)
+        if status.leader_id is not None:
+            self._set_leader(status.leader_id, status.leader_address, at)
+        elif (status.role is Role.LEADER) is not (self.node.leader_id == self.node.id):
+            # Who leads needs no source that names the leader, and who led names nobody by that.
+            leads = status.role is Role.LEADER
+            self._set_leader(self.node.id or "" if leads else "", self.node.address if leads else "", at)
         if own := self.own:
             own.status_given(at, self.policy)
-            own.term, own.last_log_index = status.term, status.last_log_index
+            if status.term is not None:
+                own.term = status.term
+            if status.last_log_index is not None:
+                own.last_log_index = status.last_log_index
         if status.last_contact is None or status.role is not Role.FOLLOWER:
             return
-        contact_at = at - status.last_contact
-        leader = self.members.get(status.leader_id)
+        self._leader_spoke(at - status.last_contact)
+
+    def _leader_heard(self, at: float) -> None:
+        self.node.leader_heard_at = max(self.node.leader_heard_at, at)
+        if self.node.role is Role.FOLLOWER:
+            self._leader_spoke(at)
+            if not self.node.leader_id:
+                self.node.leader_proved_at = max(self.node.leader_proved_at, at)
+
+    def _leader_spoke(self, at: float) -> None:
+        leader = self.members.get(self.node.leader_id)
         # Granting a vote counts as contact too: only word that came under this leader is its own.
-        if leader is not None and contact_at >= self.node.leader_since:
-            leader.contacted(contact_at, self.policy)
-            self.node.leader_proved_at = max(self.node.leader_proved_at, contact_at)
+        if leader is not None and at >= self.node.leader_since:
+            leader.contacted(at, self.policy)
+            self.node.leader_proved_at = max(self.node.leader_proved_at, at)
 
     def _take_edge(self, edge: RoleChanged | LeaderChanged, at: float) -> None:
         if at < self.node.introduced_at:
@@ -340,8 +385,10 @@ class Table:
             self._forget_memory(now)
         if identity.id != self.node.id:
             self._reaching_since = NEVER
+        # A source that knows the id alone does not unsay the address.
+        kept = self.node.address if identity.id == self.node.id else ""
         self.node.id = identity.id
-        self.node.address = identity.address
+        self.node.address = identity.address or kept
         self.node.introduced_at = now
         if identity.heartbeat_timeout is not None:
             self.policy = Policy.of(identity.heartbeat_timeout, self.policy.multiples)

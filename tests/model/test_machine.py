@@ -112,8 +112,8 @@ class Cluster(RuleBasedStateMachine):
             match each:
                 case ProbeResult(kind=ProbeKind.RAFT, outcome=Outcome.OK) | HeartbeatsAnswered():
                     self.word[each.peer] = self.now
-                case NodeStatus():
-                    self.word["n1"] = self.word[each.leader_id] = self.now
+                case NodeStatus(leader_id=str(leader)):
+                    self.word["n1"] = self.word[leader] = self.now
                 case Report():
                     if each.reporter in self.servers:
                         self.reports[each.reporter] = (self.now - each.age, each)
