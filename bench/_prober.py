@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from bench._script import NEVER, H, Kind, Service
 from bench._world import World
 from raft_exporter.model.evidence import Outcome, ProbeKind, ProbeResult
-from raft_exporter.sources.raft_probe import Timing
+from raft_exporter.sources.prober import Timing
 
 TIMING: Final = Timing.of(H, None, None)
 

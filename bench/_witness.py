@@ -21,7 +21,8 @@ from raft_exporter.demo.cluster import Node, SidecarProcess, until
 from raft_exporter.model.evidence import Outcome, ProbeResult
 from raft_exporter.model.judge import State
 from raft_exporter.notation import parse_address
-from raft_exporter.sources.raft_probe import RaftProber, Timing
+from raft_exporter.sources.prober import Timing
+from raft_exporter.sources.raft_probe import RaftProber
 
 _CHANGED: Final = re.compile(
     r'^ts=(\S+) .*msg="member state changed".* peer=(\S+).* after=(\S+)', re.MULTILINE

@@ -152,6 +152,8 @@ def _check(config: Config, faults: Faults) -> None:
     for index, sidecar in enumerate(config.reports.sidecars):
         if sidecar.id:
             _check_once(told, sidecar.id, f"reports.sidecars[{index}].id", sidecar.id, faults)
+    if config.telemetry.listen and config.telemetry.prometheus.url:
+        faults.add("telemetry.prometheus.url", "expected this or telemetry.listen: they tell the same")
     _check_policy(config.policy, faults)
 
 

@@ -33,6 +33,10 @@ class WireError(RaftExporterError):
     """An answer that hashicorp/raft's RPC protocol does not allow; the connection is of no more use."""
 
 
+class TlsError(WireError):
+    """TLS that could not be had, or that broke: a certificate that is not trusted, the other end's alert."""
+
+
 class StreamError(RaftExporterError):
     """A line of the observer stream that its contract does not allow.
 
@@ -52,6 +56,18 @@ class ReportError(RaftExporterError):
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
+        super().__init__(message)
+
+
+class NodeError(RaftExporterError):
+    """The node's own API did not answer, or not as expected.
+
+    ``reason`` is a short fixed word, used as the label of a counter; ``refused`` says that nobody listens.
+    """
+
+    def __init__(self, reason: str, message: str, *, refused: bool = False) -> None:
+        self.reason = reason
+        self.refused = refused
         super().__init__(message)
 
 

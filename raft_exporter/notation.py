@@ -23,6 +23,10 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
 SIDECAR_URL = "a sidecar's base URL such as 'http://10.0.0.2:9641', with nothing behind the port"
 SIDECAR_TEMPLATE = "a sidecar's base URL with {host} for the member's host, such as 'http://{host}:9641'"
 FILE_PATH = "the path of a file"
+NODE_URL = "an http or https URL such as 'http://127.0.0.1:8500', without a user"
+TELEMETRY_LISTEN = "'udp:host:port' or 'unixgram:/path/of/socket'"
+HOST_NAME = "the name of a host"
+FIELD_PATH = "keys and positions with dots between them, such as 'raft.peers.0'"
 MAX_URL = 512
 """Characters of a sidecar's base URL."""
 
@@ -41,6 +45,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?")
 _BASE_URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[^\[\]%]+\]|[^\[\]/:@?#%]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+_NODE_URL = re.compile(rf"{_BASE_URL.pattern.removesuffix('/?')}(?:[/?][!-~]*)?")
 # sun_path of a Linux Unix socket has 108 bytes, the last of them a zero.
 _SOCKET_PATH_BYTES = 107
 
@@ -121,16 +126,22 @@ def parse_observer_listen(text: str) -> Path | tuple[str, int]:
     Other hosts are refused: the stream has no authentication.
     """
     scheme, _, rest = text.partition(":")
-    if (
-        scheme == "unix"
-        and rest.startswith("/")
-        and rest.isprintable()
-        and len(rest.encode()) <= _SOCKET_PATH_BYTES
-    ):
+    if scheme == "unix" and _is_socket_path(rest):
         return Path(rest)
     parts = _split(rest) if scheme == "tcp" else None
     if parts is None or not _is_loopback(parts[0]):
         raise _fault(OBSERVER_LISTEN, text)
+    return parts
+
+
+def parse_telemetry_listen(text: str) -> Path | tuple[str, int]:
+    """Read where telemetry comes, or goes on to: the path of a Unix datagram socket, or a host and port."""
+    scheme, _, rest = text.partition(":")
+    if scheme == "unixgram" and _is_socket_path(rest):
+        return Path(rest)
+    parts = _split(rest) if scheme == "udp" else None
+    if parts is None:
+        raise _fault(TELEMETRY_LISTEN, text)
     return parts
 
 
@@ -153,6 +164,28 @@ def parse_file_path(text: str) -> str:
     if not is_text(text, 4096):
         raise _fault(FILE_PATH, text)
     return text
+
+
+def parse_host_name(text: str) -> str:
+    """Check the name or address of a host and give it back as it is."""
+    if _HOST_NAME.fullmatch(text) is None and _ip(text) is None:
+        raise _fault(HOST_NAME, text)
+    return text
+
+
+def parse_field_path(text: str) -> str:
+    """Check where a fact stands in a JSON value, and give it back as it is."""
+    if not is_text(text, 256) or "" in text.split("."):
+        raise _fault(FIELD_PATH, text)
+    return text
+
+
+def parse_node_url(text: str) -> str:
+    """Read an http or https URL, path and query included; no user. No slash at its end."""
+    match = _NODE_URL.fullmatch(text) if len(text) <= MAX_URL else None
+    if match is None or _split(f"{match['host']}:{match['port'] or 1}") is None or match["port"] == "0":
+        raise _fault(NODE_URL, text)
+    return text.removesuffix("/")
 
 
 def parse_sidecar_url(text: str) -> str:
@@ -204,6 +237,10 @@ def _split(text: str) -> tuple[str, int] | None:
     if port > 65_535 or not (_is_ipv6(v6) if v6 is not None else _is_host(name)):
         return None
     return (name if v6 is None else v6, port)
+
+
+def _is_socket_path(text: str) -> bool:
+    return text.startswith("/") and text.isprintable() and len(text.encode()) <= _SOCKET_PATH_BYTES
 
 
 def _is_ipv6(text: str) -> bool:

@@ -15,12 +15,16 @@ from raft_exporter.model.policy import Multiples
 from raft_exporter.notation import (
     parse_address,
     parse_duration,
+    parse_field_path,
     parse_file_path,
+    parse_host_name,
     parse_listen_address,
+    parse_node_url,
     parse_observer_listen,
     parse_server_id,
     parse_sidecar_template,
     parse_sidecar_url,
+    parse_telemetry_listen,
 )
 from raft_exporter.strict_yaml import Notation
 
@@ -50,7 +54,90 @@ Rows: TypeAlias = Annotated[int, Meta(ge=100, le=100_000_000)]
 FilePath: TypeAlias = Annotated[str, Notation(notation.FILE_PATH, parse_file_path)]
 SidecarUrl: TypeAlias = Annotated[str, Notation(notation.SIDECAR_URL, parse_sidecar_url)]
 SidecarTemplate: TypeAlias = Annotated[str, Notation(notation.SIDECAR_TEMPLATE, parse_sidecar_template)]
+NodeUrl: TypeAlias = Annotated[str, Notation(notation.NODE_URL, parse_node_url)]
+TelemetryListen: TypeAlias = Annotated[
+    str, Notation(notation.TELEMETRY_LISTEN, _checked(parse_telemetry_listen))
+]
+HostName: TypeAlias = Annotated[str, Notation(notation.HOST_NAME, parse_host_name)]
+FieldPath: TypeAlias = Annotated[str, Notation(notation.FIELD_PATH, parse_field_path)]
 ServerId: TypeAlias = Annotated[str, Notation(notation.SERVER_ID, parse_server_id)]
+
+
+Kind: TypeAlias = Literal["consul", "nomad", "vault", "rqlite", "json"]
+"""The systems whose API is understood; OpenBao's is Vault's."""
+
+
+class TlsConfig(Struct, frozen=True):
+    """How a TLS connection is made and checked."""
+
+    ca_file: Annotated[
+        FilePath | None, Meta(description="The CA certificates that are trusted; the system's by default.")
+    ] = None
+    cert_file: Annotated[FilePath | None, Meta(description="The client certificate to show.")] = None
+    key_file: Annotated[FilePath | None, Meta(description="Its key; by default in cert_file.")] = None
+    server_name: Annotated[
+        HostName | None, Meta(description="The name that the certificate must be for; the host by default.")
+    ] = None
+    verify: Annotated[bool, Meta(description="Whether the certificate is checked at all.")] = True
+
+
+class JsonFieldsConfig(Struct, frozen=True):
+    """Where in a JSON value each fact stands: keys and positions with dots between, as in 'raft.peers.0'."""
+
+    id: Annotated[FieldPath | None, Meta(description="The node's Raft server id.")] = None
+    address: Annotated[FieldPath | None, Meta(description="Its Raft address.")] = None
+    role: Annotated[
+        FieldPath | None, Meta(description="Its role: follower, candidate, leader or shutdown, in any case.")
+    ] = None
+    term: Annotated[FieldPath | None, Meta(description="Its term.")] = None
+    last_log_index: Annotated[FieldPath | None, Meta(description="Its last log index.")] = None
+    commit_index: Annotated[FieldPath | None, Meta(description="Its commit index.")] = None
+    applied_index: Annotated[FieldPath | None, Meta(description="Its applied index.")] = None
+    leader_id: Annotated[
+        FieldPath | None, Meta(description="The id of the leader that it knows; empty or null: none.")
+    ] = None
+    leader_address: Annotated[
+        FieldPath | None, Meta(description="The Raft address of the leader that it knows.")
+    ] = None
+    last_contact: Annotated[
+        FieldPath | None,
+        Meta(description="Since when the leader was not heard: seconds, or a Go duration such as '46ms'."),
+    ] = None
+    servers: Annotated[FieldPath | None, Meta(description="The list of the members, each an object.")] = None
+    server_id: Annotated[FieldPath, Meta(description="In each of them: its id.")] = "id"
+    server_address: Annotated[FieldPath, Meta(description="In each of them: its Raft address.")] = "address"
+    server_suffrage: Annotated[
+        FieldPath,
+        Meta(description="In each of them: 'voter', 'nonvoter' or 'staging', in any case, or a boolean."),
+    ] = "suffrage"
+
+
+class ApiConfig(Struct, frozen=True):
+    """The node's own HTTP API, where it has one that is understood."""
+
+    url: Annotated[
+        NodeUrl | None, Meta(description="Where it is, such as 'http://127.0.0.1:8500'; only for this node.")
+    ] = None
+    kind: Annotated[
+        Kind | None, Meta(description="Which system the node is; found out by itself where it is not given.")
+    ] = None
+    token_file: Annotated[
+        FilePath | None,
+        Meta(
+            description="A file with the token, for rqlite with 'user:password'; read again when it changes."
+        ),
+    ] = None
+    interval: Annotated[
+        Timing | None, Meta(description="Time from one question to the next; H by default, at most a second.")
+    ] = None
+    timeout: Annotated[
+        Timing | None,
+        Meta(description="How long an answer may take; 0.8 of the interval by default and at most."),
+    ] = None
+    tls: Annotated[TlsConfig, Meta(description="TLS to it, where the URL is https.")] = TlsConfig()
+    fields: Annotated[
+        JsonFieldsConfig, Meta(description="With kind json: where each fact stands in the answer.")
+    ] = JsonFieldsConfig()
 
 
 class NodeConfig(Struct, frozen=True):
@@ -70,6 +157,7 @@ class NodeConfig(Struct, frozen=True):
             "What the observer reports goes before it."
         ),
     ] = 1.0
+    api: Annotated[ApiConfig, Meta(description="The node's own HTTP API.")] = ApiConfig()
 
 
 class WebConfig(Struct, frozen=True):
@@ -103,16 +191,64 @@ class ObserverConfig(Struct, frozen=True):
     ] = None
 
 
+Port: TypeAlias = Literal["plain", "consul", "nomad", "rqlite", "vault"]
+"""What stands before hashicorp/raft's protocol on a Raft port."""
+
+
 class ProbeConfig(Struct, frozen=True):
     """The native probe: one harmless Raft request to each member."""
 
-    enabled: Annotated[bool, Meta(description="Whether members are probed.")] = True
+    enabled: Annotated[
+        bool | None,
+        Meta(
+            description="Whether members are probed. By default not where the node is Consul or Nomad, whose "
+            "servers limit connections from one address."
+        ),
+    ] = None
+    port: Annotated[
+        Port | None,
+        Meta(description="What the members' Raft ports speak; by default as the node's kind has it."),
+    ] = None
+    tls: Annotated[
+        TlsConfig | None, Meta(description="TLS to the Raft ports; without this key there is none.")
+    ] = None
     interval: Annotated[
         Timing | None, Meta(description="Time from one probe of a member to the next; half of H by default.")
     ] = None
     timeout: Annotated[
         Timing | None, Meta(description="How long an answer may take; by default the same as the interval.")
     ] = None
+
+
+class PrometheusConfig(Struct, frozen=True):
+    """The node's own go-metrics in Prometheus' form."""
+
+    url: Annotated[
+        NodeUrl | None,
+        Meta(description="Where they are, path and query included; token and TLS are those of node.api."),
+    ] = None
+    interval: Annotated[
+        Timing | None, Meta(description="Time from one scrape to the next; H/2 by default, at most a second.")
+    ] = None
+
+
+class TelemetryConfig(Struct, frozen=True):
+    """The node's own telemetry (go-metrics): heartbeats with no change to its code."""
+
+    listen: Annotated[
+        tuple[TelemetryListen, ...],
+        Meta(
+            description="Where the node's statsd or dogstatsd packets come: 'udp:127.0.0.1:8125' or "
+            "'unixgram:/path'. Nothing is believed here but from this node."
+        ),
+    ] = ()
+    relay: Annotated[
+        TelemetryListen | None,
+        Meta(description="Where every packet goes on to, unchanged: the statsd that was there before."),
+    ] = None
+    prometheus: Annotated[
+        PrometheusConfig, Meta(description="The same from the node's Prometheus endpoint.")
+    ] = PrometheusConfig()
 
 
 class SidecarConfig(Struct, frozen=True):
@@ -193,6 +329,7 @@ class Config(Struct, frozen=True):
     node: Annotated[NodeConfig, Meta(description="The node that this sidecar stands beside.")] = NodeConfig()
     web: Annotated[WebConfig, Meta(description="The HTTP server.")] = WebConfig()
     observer: Annotated[ObserverConfig, Meta(description="The Go observer's stream.")] = ObserverConfig()
+    telemetry: Annotated[TelemetryConfig, Meta(description="The node's own telemetry.")] = TelemetryConfig()
     probe: Annotated[ProbeConfig, Meta(description="The native probe.")] = ProbeConfig()
     peers: Annotated[
         tuple[PeerConfig, ...],

@@ -70,7 +70,7 @@ def test_an_empty_file_is_the_defaults(text: str) -> None:
         node=NodeConfig(id=None, raft=None, heartbeat_timeout=1.0),
         web=WebConfig(listen=("0.0.0.0:9641",)),
         observer=ObserverConfig(listen=None),
-        probe=ProbeConfig(enabled=True, interval=None, timeout=None),
+        probe=ProbeConfig(enabled=None, interval=None, timeout=None),
         peers=(),
         reports=ReportsConfig(enabled=True, url=None, advertise=None, interval=None, timeout=None),
         policy=Multiples(),
@@ -130,9 +130,31 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
         ("node: 1", "node: expected a mapping of keys, got 1"),
         ("prob: {}", "prob: expected a known key, got 'prob' (did you mean 'probe'?)"),
         (
+            "telemetry: {listen: ['udp::8125'], prometheus: {url: 'http://a/metrics'}}",
+            "telemetry.prometheus.url: expected this or telemetry.listen: they tell the same",
+        ),
+        (
+            "telemetry: {listen: ['tcp::8125']}",
+            "telemetry.listen[0]: expected 'udp:host:port' or 'unixgram:/path/of/socket', got 'tcp::8125'",
+        ),
+        (
+            "node: {api: {url: 'http://user@a:1'}}",
+            "node.api.url: expected an http or https URL such as 'http://127.0.0.1:8500', without a user, "
+            "got 'http://user@a:1'",
+        ),
+        (
+            "probe: {tls: {server_name: 'a b'}}",
+            "probe.tls.server_name: expected the name of a host, got 'a b'",
+        ),
+        (
+            "node: {api: {fields: {term: 'raft..term'}}}",
+            "node.api.fields.term: expected keys and positions with dots between them, such as "
+            "'raft.peers.0', got 'raft..term'",
+        ),
+        (
             "zz: {}",
-            "zz: expected a known key, got 'zz' (known here: node, web, observer, probe, peers, reports, "
-            "policy, store, log)",
+            "zz: expected a known key, got 'zz' (known here: node, web, observer, telemetry, probe, peers, "
+            "reports, policy, store, log)",
         ),
         (
             "node: {heartbeat-timeout: 1s}",

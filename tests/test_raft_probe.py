@@ -15,9 +15,12 @@ import pytest
 from raft_exporter.errors import WireError
 from raft_exporter.model.evidence import Outcome, ProbeResult
 from raft_exporter.sources import connection as connections
-from raft_exporter.sources import raft_probe
+from raft_exporter.sources import prober as probers
+from raft_exporter.sources import raft_connection
 from raft_exporter.sources.connection import host_silence, outcome_of
-from raft_exporter.sources.raft_probe import RaftConnection, RaftProber, Timing, ask_once, identify
+from raft_exporter.sources.prober import Timing
+from raft_exporter.sources.raft_connection import RaftConnection, Reply
+from raft_exporter.sources.raft_probe import RaftProber, ask_once, identify
 from raft_exporter.wire import PROBE
 from tests.serving import serving
 from tests.waiting import until
@@ -174,10 +177,23 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
         connection = await RaftConnection.open("127.0.0.1", port, Timing(interval=1, timeout=5, retry=1))
         async with asyncio.timeout(5):
             await connection.closed.wait()
-        with pytest.raises(WireError, match="closed"):
+        with pytest.raises(WireError, match="got more"):
             await connection.ask()
         assert connection.host_silence() is None
         await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "outcome"), [("127.0.0.1:{}", Outcome.OK), ("127.0.0.9:{}", Outcome.BAD_ANSWER)]
+)
+async def test_a_member_known_by_its_address_alone_may_have_any_id(peer: str, outcome: Outcome) -> None:
+    async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            writer.write(answer("5f4c8d9e-uuid"))
+
+    async with serving(healthy) as port, probing(port, peer.format(port)) as results:
+        await until(lambda: len(results) >= 2)
+    assert outcomes(results) == {outcome}
 
 
 async def test_an_error_of_the_node_is_an_answer_of_its_main_loop() -> None:
@@ -229,7 +245,7 @@ async def test_a_fault_of_our_own_is_a_local_error_and_probing_goes_on(
     async def broken(*_: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(raft_probe, "connect", broken)
+    monkeypatch.setattr(raft_connection, "connect", broken)
     async with probing(1) as results:
         await until(lambda: len(results) >= 3)
     assert outcomes(results) == {Outcome.LOCAL_ERROR}
@@ -263,7 +279,7 @@ async def test_a_connection_that_the_kernel_gave_up_is_a_timeout_with_no_sign_of
     prober = RaftProber("n2", ("127.0.0.1", 1), FAST, results.append, random.Random(1))
 
     class GivenUp(RaftConnection):
-        def ask(self) -> asyncio.Future[raft_probe.Reply]:
+        def ask(self) -> asyncio.Future[Reply]:
             waiting = super().ask()
             self.connection_lost(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
             return waiting
@@ -372,7 +388,7 @@ async def test_one_that_closes_every_connection_is_not_asked_without_end() -> No
 
 
 async def test_another_timing_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raft_probe, "_NAP", 0.01)
+    monkeypatch.setattr(probers, "_NAP", 0.01)
     results: list[ProbeResult] = []
     prober = RaftProber("n2", ("127.0.0.1", 1), Timing(3600, 5, 3600), results.append, random.Random(1))
     task = asyncio.create_task(prober.run())
@@ -391,7 +407,7 @@ async def test_the_same_timing_told_again_wakes_nobody(monkeypatch: pytest.Monke
 
     async def nap(seconds: float) -> None:
         nonlocal naps
-        naps += seconds == raft_probe._NAP
+        naps += seconds == probers._NAP
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", nap)

@@ -18,7 +18,9 @@ from msgspec.structs import replace
 
 from raft_exporter.demo.cluster import Cluster, Node, Settings, SidecarProcess, free_ports, until
 from raft_exporter.model.evidence import Outcome, ProbeResult
-from raft_exporter.sources.raft_probe import RaftConnection, RaftProber, Timing
+from raft_exporter.sources.prober import Timing
+from raft_exporter.sources.raft_connection import RaftConnection
+from raft_exporter.sources.raft_probe import RaftProber
 from raft_exporter.wire import PROBE
 from tests import waiting
 from tests.integration.conftest import QUICK, Home
