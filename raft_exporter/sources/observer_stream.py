@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -22,15 +21,15 @@ from raft_exporter.model.evidence import (
     Role,
     RoleChanged,
     Server,
-    Suffrage,
 )
 from raft_exporter.model.histogram import BOUNDS
+from raft_exporter.sources import raft_stats
+from raft_exporter.sources.raft_stats import ROLES, SUFFRAGES
 
 STREAM_VERSION: Final = 1
 MAX_LINE: Final = 262_144
 """Bytes of one line with its newline."""
-MAX_SERVERS: Final = 256
-"""Servers in one configuration: it makes the series, so it is bounded."""
+MAX_SERVERS: Final = raft_stats.MAX_SERVERS
 
 _Age = Annotated[float, Meta(ge=0, le=1e12)]
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -134,17 +133,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Message]] = {
     "observation": msgspec.json.Decoder(Observation),
     "dropped": msgspec.json.Decoder(Dropped),
 }
-_ROLES = {
-    "Follower": Role.FOLLOWER,
-    "Candidate": Role.CANDIDATE,
-    "Leader": Role.LEADER,
-    "Shutdown": Role.SHUTDOWN,
-}
-_SUFFRAGES = {"Voter": Suffrage.VOTER, "Nonvoter": Suffrage.NONVOTER, "Staging": Suffrage.STAGING}
 _KINDS = {kind.value: kind for kind in ObservationKind}
-
-_GO_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_GO_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def decode(line: bytes) -> Message:
@@ -183,7 +172,7 @@ def status(message: Stats) -> NodeStatus:
     """Read ``raft.Raft.Stats()``, whose values are all strings."""
     stats = message.stats
     return NodeStatus(
-        role=_ROLES.get(stats.get("state", ""), Role.UNKNOWN),
+        role=ROLES.get(stats.get("state", ""), Role.UNKNOWN),
         term=_integer(stats, "term"),
         last_log_index=_integer(stats, "last_log_index"),
         commit_index=_integer(stats, "commit_index"),
@@ -207,7 +196,7 @@ def configuration(message: StreamConfiguration) -> Configuration:
         )
     servers = []
     for server in message.servers:
-        suffrage = _SUFFRAGES.get(server.suffrage)
+        suffrage = SUFFRAGES.get(server.suffrage)
         if suffrage is None:
             raise StreamError("invalid", f"configuration: unknown suffrage {server.suffrage[:40]!r}")
         servers.append(Server(id=server.id, address=server.address, suffrage=suffrage))
@@ -243,8 +232,8 @@ def observation(message: Observation) -> tuple[ObservationKind | None, Evidence 
             return kind, LeaderChanged(
                 leader_id=message.leader_id, leader_address=message.leader_address, age=age
             )
-        case ObservationKind.STATE if message.state in _ROLES:
-            return kind, RoleChanged(role=_ROLES[message.state], age=age)
+        case ObservationKind.STATE if message.state in ROLES:
+            return kind, RoleChanged(role=ROLES[message.state], age=age)
         case _:
             return kind, None
 
@@ -286,22 +275,18 @@ class Lines:
 
 def _integer(stats: dict[str, str], key: str) -> int:
     text = stats.get(key, "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64):
+    number = raft_stats.integer(text)
+    if number is None:
         raise StreamError("invalid", f"stats: expected an integer as {key}, got {text[:40]!r}")
-    return int(text)
+    return number
 
 
 def _last_contact(stats: dict[str, str]) -> float | None:
     """Seconds; None for "never", and for the "0" that the leader says of itself."""
     text = stats.get("last_contact", "never")
-    if text in {"never", "0"}:
+    if not raft_stats.has_contact(text):
         return None
-    total, end = 0.0, 0
-    for part in _GO_DURATION.finditer(text[:40]):
-        if part.start() != end:
-            break
-        total += float(part[1]) * _GO_UNITS[part[2]]
-        end = part.end()
-    if not end or end != len(text):
+    seconds = raft_stats.duration(text)
+    if seconds is None:
         raise StreamError("invalid", f"stats: expected a duration as last_contact, got {text[:40]!r}")
-    return total
+    return seconds
