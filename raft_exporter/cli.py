@@ -14,7 +14,7 @@ import random
 import signal
 import sys
 from pathlib import Path
-from typing import Final, Unpack, get_args
+from typing import Final, TypedDict, Unpack, get_args
 
 import click
 import msgspec
@@ -25,7 +25,8 @@ from raft_exporter.asking import TOKEN
 from raft_exporter.config import Config
 from raft_exporter.dashboards_command import dashboards
 from raft_exporter.demo.command import demo
-from raft_exporter.errors import ClientError, WireError, system_reason
+from raft_exporter.doctor_command import doctor
+from raft_exporter.errors import ClientError, TlsError, WireError, system_reason
 from raft_exporter.events_command import events
 from raft_exporter.flags import RunFlags, seconds, with_flags
 from raft_exporter.logs import Format, Level, event, setup
@@ -34,8 +35,12 @@ from raft_exporter.override_command import override
 from raft_exporter.rehearse_command import rehearse
 from raft_exporter.reporting import reported
 from raft_exporter.rules_command import rules
+from raft_exporter.schema import Port, TlsConfig
 from raft_exporter.sidecar import Sidecar
-from raft_exporter.sources.raft_probe import Reply, ask_once
+from raft_exporter.sources.raft_connection import Reply
+from raft_exporter.sources.raft_port import Front
+from raft_exporter.sources.raft_probe import ask_once
+from raft_exporter.sources.tls_probe import Alert, greet_once
 from raft_exporter.status_command import status
 from raft_exporter.web.access import token_from
 
@@ -62,6 +67,17 @@ def main() -> None:
     "--observer",
     multiple=True,
     help="Where the observer connects: unix:/path or tcp:127.0.0.1:PORT. Repeatable.",
+)
+@click.option(
+    "--node",
+    "node_url",
+    help="The node's own HTTP API, such as http://127.0.0.1:8500: Consul, Nomad, Vault, OpenBao or rqlite.",
+)
+@click.option("--node-token-file", help="A file with the token that it is shown.")
+@click.option(
+    "--telemetry",
+    multiple=True,
+    help="Where the node's statsd packets come: udp:127.0.0.1:8125 or unixgram:/path. Repeatable.",
 )
 @click.option(
     "--heartbeat-timeout", help="The node's HeartbeatTimeout where it can't tell it, such as 1s or 500ms."
@@ -109,6 +125,13 @@ def check_config(path: Path) -> None:
     click.echo(f"{path}: ok")
 
 
+class _TlsFiles(TypedDict):
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+    server_name: str | None
+
+
 @main.command()
 @click.argument("address")
 @click.option(
@@ -118,25 +141,64 @@ def check_config(path: Path) -> None:
     callback=seconds,
     help="How long connecting and answering may each take.",
 )
+@click.option(
+    "--port",
+    type=click.Choice(get_args(Port)),
+    default="plain",
+    show_default=True,
+    help="Whose Raft port it is: plain is hashicorp/raft's own, vault is OpenBao's too.",
+)
+@click.option("--tls", is_flag=True, help="Speak TLS; any of the options below says so too.")
+@click.option("--ca-file", help="The CA certificates that are trusted; the system's by default.")
+@click.option("--cert-file", help="The client certificate to show.")
+@click.option("--key-file", help="Its key; by default in the same file.")
+@click.option("--server-name", help="The name that the certificate must be for; the host by default.")
+@click.option("--no-verify", is_flag=True, help="Take any certificate.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @reported
-def probe(address: str, timeout: float, as_json: bool) -> None:
+def probe(
+    address: str,
+    *,
+    timeout: float,
+    port: Port,
+    tls: bool,
+    no_verify: bool,
+    as_json: bool,
+    **files: Unpack[_TlsFiles],
+) -> None:
     """Ask the hashicorp/raft node at ADDRESS (HOST:PORT) once who and how far it is.
 
-    One harmless request, an AppendEntries of term 0, to any Raft port without TLS or a prefix byte.
+    One harmless request, an AppendEntries of term 0. Vault and OpenBao answer it to their members alone: with
+    --port vault it is told whether the process runs and serves Raft.
     """
-    host, port = configuration.parse_address(address)
+    where = configuration.parse_address(address)
+    wanted = TlsConfig(**files, verify=not no_verify) if tls or no_verify or any(files.values()) else None
+    if port == "vault" and wanted is not None:
+        raise click.UsageError("--port vault is asked without credentials: it takes no option for TLS")
     try:
-        reply = asyncio.run(ask_once(host, port, timeout))
+        if port == "vault":
+            _tell_alert(address, asyncio.run(greet_once(*where, timeout)), as_json=as_json)
+            return
+        reply = asyncio.run(ask_once(*where, timeout, Front.of(port, wanted)))
     except TimeoutError as error:
         raise ClientError(f"{address}: no answer within {configuration.format_duration(timeout)}") from error
     except OSError as error:
         raise ClientError(f"{address}: {system_reason(error)}") from error
+    except TlsError as error:
+        raise ClientError(f"{address}: {error}") from error
     except WireError as error:
         raise ClientError(f"{address}: not the answer of a hashicorp/raft node: {error}") from error
     click.echo(_reply_as_json(reply) if as_json else _reply_as_text(reply))
     if reply.answer.error:
         sys.exit(1)
+
+
+def _tell_alert(address: str, alert: Alert, *, as_json: bool) -> None:
+    if not alert.serves_raft:
+        raise ClientError(f"{address}: {alert.meaning}")
+    facts = {"alert": alert.number, "round_trip_seconds": alert.round_trip}
+    text = f"{alert.meaning}\nround trip:     {alert.round_trip * 1000:.2f} ms"
+    click.echo(msgspec.json.encode(facts).decode() if as_json else text)
 
 
 def _reply_as_json(reply: Reply) -> str:
@@ -159,6 +221,7 @@ def _reply_as_text(reply: Reply) -> str:
 
 main.add_command(dashboards)
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(events)
 main.add_command(override)
 main.add_command(rehearse)

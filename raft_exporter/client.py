@@ -11,6 +11,7 @@ import requests
 from msgspec import Struct
 
 from raft_exporter.answers import Events, OverrideCleared, OverrideSet, StandingOverrides
+from raft_exporter.checkup import Checkup
 from raft_exporter.errors import ClientError, system_reason
 from raft_exporter.notation import one_line
 from raft_exporter.secret import Secret
@@ -43,6 +44,10 @@ class SidecarClient:
         return self._ask(
             "GET", "events", Events, query={"after": str(after), "limit": str(limit)} | _given(peer=peer)
         )
+
+    def checkup(self) -> Checkup:
+        """Ask for what the sidecar can see, and what it lacks."""
+        return self._ask("GET", "checkup", Checkup)
 
     def overrides(self) -> StandingOverrides:
         """Ask for the overrides that stand."""

@@ -16,9 +16,11 @@ from raft_exporter.notation import (
     parse_duration,
     parse_file_path,
     parse_listen_address,
+    parse_node_url,
     parse_observer_listen,
     parse_server_id,
     parse_sidecar_url,
+    parse_telemetry_listen,
 )
 
 _T = TypeVar("_T")
@@ -46,6 +48,9 @@ class RunFlags(TypedDict):
     peers: tuple[str, ...]
     listen: tuple[str, ...]
     observer: tuple[str, ...]
+    node_url: str | None
+    node_token_file: str | None
+    telemetry: tuple[str, ...]
     heartbeat_timeout: str | None
     sidecars: tuple[str, ...]
     advertise: str | None
@@ -70,6 +75,13 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
             read(flag, text, reader)
         return text
 
+    url = flags["node_url"]
+    api = replace(
+        config.node.api,
+        url=config.node.api.url if url is None else read("--node", url, parse_node_url),
+        token_file=checked("--node-token-file", flags["node_token_file"], parse_file_path)
+        or config.node.api.token_file,
+    )
     timeout = flags["heartbeat_timeout"]
     node = replace(
         config.node,
@@ -78,12 +90,15 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
         heartbeat_timeout=config.node.heartbeat_timeout
         if timeout is None
         else read("--heartbeat-timeout", timeout, parse_duration) or config.node.heartbeat_timeout,
+        api=api,
     )
     peers = [peer for text in flags["peers"] if (peer := read("--peer", text, parse_peer)) is not None]
     for text in flags["listen"]:
         checked("--listen", text, parse_listen_address)
     for text in flags["observer"]:
         checked("--observer", text, parse_observer_listen)
+    for text in flags["telemetry"]:
+        checked("--telemetry", text, parse_telemetry_listen)
     sidecars = [read("--sidecars", text, parse_sidecar) for text in flags["sidecars"]]
     templates = [each for each in sidecars if isinstance(each, str)]
     if len(templates) > 1:
@@ -108,6 +123,7 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
         peers=tuple(peers) or config.peers,
         web=replace(config.web, listen=flags["listen"] or config.web.listen),
         observer=replace(config.observer, listen=flags["observer"] or config.observer.listen),
+        telemetry=replace(config.telemetry, listen=flags["telemetry"] or config.telemetry.listen),
         reports=reports,
         store=replace(config.store, path=store or config.store.path),
         log=replace(

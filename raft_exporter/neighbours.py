@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -50,6 +51,8 @@ class Neighbours:
         )
         self._session: aiohttp.ClientSession | None = None
         self._fetchers = PerMember(self._fetcher)
+        self.clocks: dict[str, float] = {}
+        """By how many seconds the clock of each member's sidecar is ahead of this one's."""
         for reason in REASONS:
             table.intake.rejected[SOURCE, reason] = 0
 
@@ -59,6 +62,8 @@ class Neighbours:
             return
         if self._session is None:
             self._session = open_session()
+        for peer in self.clocks.keys() - self._table.members.keys():
+            del self.clocks[peer]
         addresses = {peer: member.server.address for peer, member in self._table.members.items()}
         self._fetchers.assign(self._urls.places(addresses, self._table.node.id))
         timing = self._timing()
@@ -82,6 +87,10 @@ class Neighbours:
             )
         )
 
+    def known(self) -> frozenset[str]:
+        """The members whose sidecar's address is known."""
+        return frozenset(fetcher.peer for fetcher in self._fetchers.workers())
+
     async def close(self) -> None:
         """Stop asking."""
         if leaving := self._fetchers.stop():
@@ -101,7 +110,12 @@ class Neighbours:
             self._timing(),
             session=self._session,
             urls=self._urls,
-            told=Told(evidence=self._take, message=self._message, rejected=self._rejected),
+            told=Told(
+                evidence=self._take,
+                message=self._message,
+                rejected=self._rejected,
+                clock=partial(self.clocks.__setitem__, peer),
+            ),
             rng=self._rng,
         )
 

@@ -12,9 +12,10 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import disable_created_metrics
 
+from raft_exporter.checkup import Checkup, Surroundings, checkup
 from raft_exporter.chronicle import Chronicle
 from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
-from raft_exporter.errors import ConfigError, StartError, system_reason
+from raft_exporter.errors import StartError, system_reason
 from raft_exporter.exposition import TableCollector, registry_of
 from raft_exporter.journal import Entry, EntryKind, Journal
 from raft_exporter.keeper import JOURNAL, Keeper
@@ -25,12 +26,12 @@ from raft_exporter.model.override import Override
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.neighbours import Neighbours
-from raft_exporter.notation import parse_address, parse_listen_address
+from raft_exporter.node_sources import NodeSources
+from raft_exporter.notation import parse_listen_address
 from raft_exporter.override_desk import OverrideDesk
-from raft_exporter.per_member import PerMember
+from raft_exporter.probing import Probing
 from raft_exporter.secret import Secret
 from raft_exporter.sources.observer import ObserverSource
-from raft_exporter.sources.raft_probe import RaftProber, Timing, identify
 from raft_exporter.store import Stored
 from raft_exporter.view import ClusterView, cluster_view
 from raft_exporter.web.app import make_app
@@ -61,16 +62,14 @@ class Sidecar:
         self._lag = 0.0
         static = _static_members(config)
         self.table = Table(policy, static, now=self._now())
-        self._dial = {peer.id: peer.address for peer in config.peers}
-        self._probers = PerMember(self._prober)
-        self._identifying: asyncio.Task[None] | None = None
-        self._asked: tuple[str, int] | None = None
         self._observer = ObserverSource(self._take, self.table.intake)
         self._keeper = Keeper(config.store, self.table, static, self._wall, self._take_up_late)
         self._stored_node: str | None = None
         self._chronicle = Chronicle(Journal(JOURNAL), self._wall, self._keeper.append)
         self._desk = OverrideDesk(self.table, self._chronicle, self._wall)
         self._neighbours = Neighbours(config, self.table, self._take, self._overridden_elsewhere, rng)
+        self._node = NodeSources(config, self.table, self._take, self._now)
+        self._probing = Probing(config, self.table, self._take, lambda: self._node.kind, rng)
         self._web: web.AppRunner | None = None
 
     async def start(self) -> list[str]:
@@ -78,13 +77,9 @@ class Sidecar:
         self._take_up(await self._keeper.open())
         urls = await self._serve()
         await self._listen()
+        await self._node.start()
         self._chronicle.happened(EntryKind.STARTED)
-        node = self._config.node
-        if node.id is not None:
-            self._take(NodeIdentity(id=node.id, address=node.raft or ""))
-        elif node.raft is not None and self._config.probe.enabled:
-            self._identifying = asyncio.create_task(self._identify(node.raft))
-        self._set_probers()
+        self._probing.start()
         return urls
 
     async def judge_until(self, stop: asyncio.Event) -> None:
@@ -101,11 +96,9 @@ class Sidecar:
 
     async def stop(self) -> None:
         """Close everything: no unread answer is left at a node that answers."""
-        leaving = self._probers.stop()
-        if self._identifying is not None:
-            self._identifying.cancel()
-            leaving.add(self._identifying)
+        leaving = self._probing.stop()
         await self._observer.close()
+        await self._node.close()
         await self._neighbours.close()
         if leaving:
             await asyncio.wait(leaving, timeout=_DRAIN)
@@ -145,6 +138,27 @@ class Sidecar:
         override = self._desk.clear(peer, author, reason)
         return None if override is None else await self._keeper.keep(self._desk.entries())
 
+    def checkup(self) -> Checkup:
+        """What this sidecar can see, and what it lacks."""
+        config = self._config
+        asked = {
+            "observer": bool(config.observer.listen),
+            "node": config.node.api.url is not None,
+            "telemetry": bool(config.telemetry.listen) or config.telemetry.prometheus.url is not None,
+        }
+        around = Surroundings(
+            kind=self._node.kind,
+            hints=self._node.hints,
+            sources=tuple(source for source, wanted in asked.items() if wanted),
+            probes=self._probing.enabled,
+            sidecars=self._neighbours.known(),
+            clocks=self._neighbours.clocks,
+            store=config.store.path,
+            store_errors=self._keeper.errors,
+            lag=self._lag,
+        )
+        return checkup(self.table, around, self._now())
+
     def ready(self) -> bool:
         """Whether there is evidence to judge by, or has been time enough for it."""
         return self.table.intake.heard or self._now() - self.table.started_at > self.table.policy.stall_after
@@ -175,7 +189,7 @@ class Sidecar:
             self._chronicle.happened(EntryKind.REJOINED if isolated else EntryKind.ISOLATED)
         if self._desk.turn(members_known=self.table.configuration is not None):
             self._keeper.replace(self._desk.entries())
-        self._set_probers()
+        self._probing.turn()
         self._neighbours.watch()
 
     def _take_up(self, stored: Stored) -> None:
@@ -220,6 +234,7 @@ class Sidecar:
             wall=self._wall,
             lag=lambda: self._lag,
             store_errors=lambda: self._keeper.errors,
+            kind=lambda: self._node.kind,
         )
         disable_created_metrics()
         app = make_app(registry_of(collector), self.view, self.ready, self, self._token)
@@ -245,42 +260,6 @@ class Sidecar:
             await self._observer.listen(DEFAULT_OBSERVER_SOCKET, insisted=False)
         except StartError as error:
             event(_log, logging.WARNING, "no observer socket", error=error)
-
-    async def _identify(self, address: str) -> None:
-        """Learn the own node's id from its own answer, where nothing else tells it."""
-        self._asked = parse_address(address)
-        answer = await identify(self._asked, self._timing())
-        self._asked = None  # from here on the own node is probed like any other
-        if not answer.id:
-            event(_log, logging.WARNING, "the node does not tell its id: set node.id", address=address)
-        elif self.table.node.id is None:
-            self._take(NodeIdentity(id=answer.id, address=address))
-
-    def _timing(self) -> Timing:
-        probe = self._config.probe
-        return Timing.of(self.table.policy.heartbeat_timeout, probe.interval, probe.timeout)
-
-    def _set_probers(self) -> None:
-        """One prober a member, at its present address."""
-        if not self._config.probe.enabled:
-            return
-        places = {peer: self._address_of(peer) for peer in self.table.members}
-        self._probers.assign(
-            {peer: place for peer, place in places.items() if place is not None and place != self._asked}
-        )
-        timing = self._timing()
-        for prober in self._probers.workers():
-            prober.timing = timing
-
-    def _prober(self, peer: str, address: tuple[str, int]) -> RaftProber:
-        return RaftProber(peer, address, self._timing(), self._take, self._rng)
-
-    def _address_of(self, peer: str) -> tuple[str, int] | None:
-        """Where to probe a member: where the operator says, else where its configuration says."""
-        try:
-            return parse_address(self._dial.get(peer, self.table.members[peer].server.address))
-        except ConfigError:
-            return None
 
 
 def _static_members(config: Config) -> list[Server]:

@@ -22,7 +22,12 @@ CONFIG = replace(
 
 
 def flags(
-    *sidecars: str, advertise: str | None = None, store: str | None = None, timeout: str | None = None
+    *sidecars: str,
+    advertise: str | None = None,
+    store: str | None = None,
+    timeout: str | None = None,
+    node: str | None = None,
+    telemetry: tuple[str, ...] = (),
 ) -> RunFlags:
     return {
         "node_id": None,
@@ -30,6 +35,9 @@ def flags(
         "peers": (),
         "listen": (),
         "observer": (),
+        "node_url": node,
+        "node_token_file": None,
+        "telemetry": telemetry,
         "heartbeat_timeout": timeout,
         "sidecars": sidecars,
         "advertise": advertise,
@@ -53,6 +61,8 @@ def test_flags_go_before_the_file() -> None:
         advertise="http://[::1]:9641",
     )
     assert found.store == replace(CONFIG.store, path="b.db")
+    assert with_flags(CONFIG, flags(node="http://a:8500/")).node.api.url == "http://a:8500"
+    assert with_flags(CONFIG, flags(telemetry=("udp::8125",))).telemetry.listen == ("udp::8125",)
     assert with_flags(CONFIG, flags(timeout="2s")).node.heartbeat_timeout == 2.0
 
 

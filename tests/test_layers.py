@@ -20,8 +20,9 @@ LAYERS = (
         "rules_command",
         "dashboards_command",
         "status_command",
+        "doctor_command",
     },
-    {"sidecar", "neighbours", "client", "asking", "terminal", "reporting"},
+    {"sidecar", "neighbours", "node_sources", "probing", "client", "asking", "terminal", "reporting"},
     {"web"},
     {
         "chronicle",
@@ -38,6 +39,7 @@ LAYERS = (
         "wording",
         "secret",
         "answers",
+        "checkup",
     },
     {"config", "wire", "logs", "journal", "report", "store", "evidence_log", "database", "database_file"},
     {"schema", "bounds"},

@@ -46,7 +46,8 @@ class Heard:
         self.reports: list[Report] = []
         self.messages: list[Message] = []
         self.rejected: Counter[str] = Counter()
-        self.told = Told(self.take, self.messages.append, self.reject)
+        self.clocks: list[float] = []
+        self.told = Told(self.take, self.messages.append, self.reject, self.clocks.append)
 
     def take(self, evidence: ProbeResult | Report) -> None:
         if isinstance(evidence, Report):

@@ -24,6 +24,7 @@ from raft_exporter.answers import (
     StandingOverride,
     StandingOverrides,
 )
+from raft_exporter.checkup import Check, Checkup
 from raft_exporter.errors import StartError
 from raft_exporter.journal import Entry, EntryKind, Journal, evidence_ages
 from raft_exporter.model.evidence import Report, Role
@@ -60,6 +61,9 @@ class Desk:
 
     def members(self) -> set[str]:
         return self.ids
+
+    def checkup(self) -> Checkup:
+        return Checkup((Check("store", None, "nothing outlives a restart", "--store PATH"),))
 
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
@@ -128,6 +132,13 @@ async def test_the_report_is_served_as_the_sidecar_writes_it() -> None:
             503,
             {"error": "the node has not said its name yet"},
         )
+
+
+async def test_a_checkup_is_served_as_it_is() -> None:
+    async with serving() as face:
+        answer = await face.ask("GET", "/api/v1/checkup")
+    check = {"name": "store", "ok": None, "text": "nothing outlives a restart", "hint": "--store PATH"}
+    assert answer == (200, {"checks": [check]})
 
 
 async def test_events_come_with_their_sentence_and_the_latest_number() -> None:
@@ -519,6 +530,7 @@ def test_the_documented_report_is_one_and_has_every_field() -> None:
         ClusterView,
         *(view.NodeView, view.QuorumView, view.MemberView, view.OverrideView, view.SilenceView),
         *(view.ReporterView, view.SightView),
+        *(Check, Checkup),
         *(Event, Events, StandingOverride, StandingOverrides, OverrideSet, OverrideCleared),
     ],
 )

@@ -14,6 +14,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -101,6 +102,8 @@ class Told(Struct, frozen=True):
     evidence: Callable[[ProbeResult | Report], None]
     message: Callable[[Message], None]
     rejected: Callable[[str], None]
+    clock: Callable[[float], None]
+    """Takes by how many seconds the other's clock is ahead, to half a second."""
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -216,6 +219,8 @@ class ReportFetcher:
                 raise _NoReportError(Outcome.BAD_ANSWER, "status", response.status)
             if response.content_type != _JSON:
                 raise _NoReportError(Outcome.BAD_ANSWER, "content_type", response.content_type)
+            if (date := _date(response)) is not None:
+                self._told.clock(date - self._wall())
             return await _read_bounded(response)
 
     def _read(self, body: bytes) -> Message:
@@ -275,6 +280,14 @@ class ReportFetcher:
                 host_age=host_age,
             )
         )
+
+
+def _date(response: aiohttp.ClientResponse) -> float | None:
+    """Give the Unix time at which it was answered, by the middle of the second that its header names."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp() + 0.5
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -20,6 +20,7 @@ from raft_exporter.answers import (
     StandingOverride,
     StandingOverrides,
 )
+from raft_exporter.checkup import Checkup
 from raft_exporter.journal import Entry
 from raft_exporter.model.override import DEFAULT_SECONDS, FORCED, MAX_SECONDS, MAX_TEXT, Override
 from raft_exporter.notation import is_text, one_line, shown
@@ -46,6 +47,9 @@ class Operations(Protocol):
 
     def members(self) -> Collection[str]:
         """Give the ids of the members."""
+
+    def checkup(self) -> Checkup:
+        """Give what the sidecar can see, and what it lacks."""
 
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
@@ -81,6 +85,9 @@ def routes(
         latest = operations.events(0, 1, None)
         return _json(Events(tuple(map(Event.of, entries)), latest[-1].id if latest else 0))
 
+    async def checkup(_: web.Request) -> web.Response:
+        return _json(operations.checkup())
+
     async def overrides(_: web.Request) -> web.Response:
         now = wall()
         standing = sorted(operations.overrides(), key=lambda each: each.peer)
@@ -110,6 +117,7 @@ def routes(
     return [
         web.get("/api/v1/report", report),
         web.get("/api/v1/events", events),
+        web.get("/api/v1/checkup", checkup),
         web.get("/api/v1/overrides", overrides),
         web.put("/api/v1/overrides/{peer}", set_override),
         web.delete("/api/v1/overrides/{peer}", clear_override),

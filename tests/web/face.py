@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from raft_exporter import __version__
+from raft_exporter.checkup import Checkup
 from raft_exporter.journal import Entry, EntryKind, Journal
 from raft_exporter.model.evidence import Role, Suffrage
 from raft_exporter.model.judge import Reason, State
@@ -158,6 +159,10 @@ class Face:
     def members(self) -> Collection[str]:
         """Those of the view."""
         return [each.id for each in self.view.members]
+
+    def checkup(self) -> Checkup:
+        """Nothing."""
+        return Checkup(())
 
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
