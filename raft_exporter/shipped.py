@@ -38,6 +38,11 @@ def alertmanager_text() -> str:
     return _text("deploy/alertmanager", "alertmanager.yml")
 
 
+def openbao_policy() -> str:
+    """Give the least policy for the sidecar's token; RaftExporterError where the installation has none."""
+    return _text("deploy/examples/openbao", "policy.hcl")
+
+
 def write_out(directory: Path, texts: dict[str, str]) -> Iterator[Path]:
     """Write each text into a file of its name below the directory; RaftExporterError where that fails.
 

@@ -65,9 +65,9 @@ def test_a_command_writes_out_what_is_inside_the_package(
     assert len(names) >= 2
 
 
-def test_the_page_and_the_example_of_alertmanager_are_inside_the_package(unpacked: Path) -> None:
-    place = Path("deploy/alertmanager/alertmanager.yml")
-    assert (unpacked / "raft_exporter" / place).read_bytes() == (ROOT / place).read_bytes()
+def test_the_page_and_the_examples_that_the_demo_uses_are_inside_the_package(unpacked: Path) -> None:
+    for place in ("deploy/alertmanager/alertmanager.yml", "deploy/examples/openbao/policy.hcl"):
+        assert (unpacked / "raft_exporter" / place).read_bytes() == (ROOT / place).read_bytes()
     parts = {path.name: path.read_bytes() for path in (ROOT / STATIC).iterdir()}
     assert {path.name: path.read_bytes() for path in (unpacked / STATIC).iterdir()} == parts
     assert "index.html" in parts

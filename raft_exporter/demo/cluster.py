@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -23,6 +23,7 @@ import requests
 from msgspec import Struct
 
 from raft_exporter.client import SidecarClient
+from raft_exporter.demo.timeline import Said, from_raft
 from raft_exporter.errors import ClientError, DemoError
 from raft_exporter.view import ClusterView
 
@@ -31,6 +32,7 @@ _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.02
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _PORTS: Final = (15000, 32768)
+_PORTS_EACH: Final = 5
 _given: Final[set[int]] = set()
 
 
@@ -38,6 +40,7 @@ class Settings(Struct, frozen=True):
     """How the raftnodes run. Times are Go durations, as the flags of raftnode take them.
 
     ``snapshot_threshold`` is how many log entries make a snapshot; 0: as many as hashicorp/raft thinks.
+    With ``telemetry`` the nodes have no observer, and the sidecars hear their statsd packets.
     """
 
     heartbeat_timeout: str = "1s"
@@ -47,20 +50,26 @@ class Settings(Struct, frozen=True):
     store: str = "memory"
     snapshot_threshold: int = 0
     node_log_level: str = "INFO"
+    telemetry: bool = False
 
 
 def raftnode() -> Path:
-    """The raftnode binary: as built by ``make``, or built now where Go and its source are there."""
+    """The raftnode binary; DemoError where it can't be had."""
+    found = find_raftnode()
+    if found is None:
+        raise DemoError("Go and a checkout of the repository are needed: raftnode is a Go program")
+    return found
+
+
+def find_raftnode() -> Path | None:
+    """The raftnode binary: as built by ``make``, or built now; None where Go or its source is not there."""
     built = _REPOSITORY / "build" / "raftnode"
     if built.is_file():
         return built
     source = _REPOSITORY / "observer"
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None or not source.is_dir():
-        raise DemoError(
-            "Go and a checkout of the repository are needed: the cluster is made of real Go nodes "
-            "(three OpenBao nodes come with a later release)"
-        )
+        return None
     built.parent.mkdir(exist_ok=True)
     result = subprocess.run(
         [go, "build", "-o", str(built), "./cmd/raftnode"],
@@ -169,7 +178,7 @@ class Node(Process):
         self.observer_socket = home / f"{node_id}.sock"
         command = [
             *(str(raftnode()), "-id", node_id, "-raft", self.address, "-http", self._http),
-            *("-fault", self._faults, "-observer", f"unix:{self.observer_socket}", *flags),
+            *("-fault", self._faults, *flags),
         ]
         super().__init__(node_id, command, home / f"{node_id}.log")
 
@@ -177,6 +186,16 @@ class Node(Process):
     def url(self) -> str:
         """Base URL of the node's own HTTP interface."""
         return f"http://{self._http}"
+
+    @property
+    def page(self) -> str:
+        """The URL at which it tells of itself."""
+        return f"{self.url}/stats"
+
+    def leads(self, timeout: float = 2.0) -> bool | None:
+        """Whether it calls itself the leader; None when it does not answer."""
+        said = self.ask("/leader", timeout)
+        return bool(said["is_leader"]) if said else None
 
     def ask(self, path: str, timeout: float = 2.0) -> Any | None:
         """GET a JSON document of the node; None when it does not answer."""
@@ -242,6 +261,18 @@ class SidecarProcess(Process):
         return response.text
 
 
+def sidecar_flags(node_id: str, urls: Mapping[str, str], home: Path) -> list[str]:
+    """Flags for the sidecar beside a node: where it and the others (``urls``, by node) are, and its store."""
+    flags = ["--advertise", urls[node_id], "--store", str(home / f"{node_id}.db")]
+    others = {each: url for each, url in urls.items() if each != node_id}
+    return flags + [part for each, url in others.items() for part in ("--sidecars", f"{each}={url}")]
+
+
+def targets(sidecars: Mapping[str, SidecarProcess]) -> list[str]:
+    """HOST:PORT of each sidecar, as Prometheus takes them."""
+    return [sidecar.url.removeprefix("http://") for sidecar in sidecars.values()]
+
+
 class Cluster:
     """``size`` raftnodes that bootstrap together, and a sidecar beside each.
 
@@ -254,9 +285,10 @@ class Cluster:
         self.nodes: dict[str, Node] = {}
         self.sidecars: dict[str, SidecarProcess] = {}
         ids = [f"n{number}" for number in range(1, size + 1)]
-        ports = free_ports(4 * size)
-        places = {each: ports[4 * i : 4 * i + 4] for i, each in enumerate(ids)}
+        ports = free_ports(_PORTS_EACH * size)
+        places = {each: ports[_PORTS_EACH * i :][:_PORTS_EACH] for i, each in enumerate(ids)}
         self._sidecar_urls = {each: f"http://{_HOST}:{place[3]}" for each, place in places.items()}
+        self._peers = {each: f"{each}={_HOST}:{place[0]}" for each, place in places.items()}
         peers = [part for each, place in places.items() for part in ("-peer", f"{each}={_HOST}:{place[0]}")]
         for each, place in places.items():
             self._add(each, place, ["-bootstrap", *peers])
@@ -277,7 +309,7 @@ class Cluster:
     @property
     def targets(self) -> list[str]:
         """HOST:PORT of each sidecar, as Prometheus takes them."""
-        return [sidecar.url.removeprefix("http://") for sidecar in self.sidecars.values()]
+        return targets(self.sidecars)
 
     def start(self) -> None:
         """Start the sidecars, then the nodes, and wait for a leader."""
@@ -299,7 +331,7 @@ class Cluster:
     def join(self, node_id: str, *, voter: bool = True) -> Node:
         """Start one more node, with its sidecar, and have it added by the leader."""
         flags = ["-join", self.leader().url, *([] if voter else ["-nonvoter"])]
-        node = self._add(node_id, free_ports(4), flags)
+        node = self._add(node_id, free_ports(_PORTS_EACH), flags)
         self.sidecars[node_id].start()
         node.start()
         return node
@@ -312,6 +344,10 @@ class Cluster:
         """The running nodes that do not lead."""
         leader = self.leader()
         return [node for node in self.nodes.values() if node is not leader and node.running]
+
+    def raft_said(self, node_id: str) -> Iterable[Said]:
+        """Give what hashicorp/raft itself said on that node so far."""
+        return from_raft(node_id, self.nodes[node_id].observations())
 
     def others(self, node: Node) -> Iterator[tuple[str, SidecarProcess]]:
         """Every sidecar but the one beside ``node``, by the id of its node."""
@@ -326,19 +362,25 @@ class Cluster:
             *("-snapshot-threshold", str(s.snapshot_threshold)),
             *(("-data", str(self.home / node_id)) if s.store == "bolt" else ()),
         ]
-        node = Node(node_id, ports[:3], [*timing, *flags], self.home)
+        statsd = f"{_HOST}:{ports[4]}"
+        stream = f"unix:{self.home / node_id}.sock"
+        telling = ["-statsd", statsd] if s.telemetry else ["-observer", stream]
+        node = Node(node_id, ports[:3], [*telling, *timing, *flags], self.home)
         self.nodes[node_id] = node
-        watch = ["--observer", f"unix:{node.observer_socket}", "--advertise", f"http://{_HOST}:{ports[3]}"]
-        watch += ["--store", str(self.home / f"{node_id}.db")]
-        others = {each: url for each, url in self._sidecar_urls.items() if each != node_id}
-        watch += [part for each, url in others.items() for part in ("--sidecars", f"{each}={url}")]
+        watch = self._hearing(node, statsd) if s.telemetry else ["--observer", stream]
+        urls = self._sidecar_urls | {node_id: f"http://{_HOST}:{ports[3]}"}
+        watch += sidecar_flags(node_id, urls, self.home)
         self.sidecars[node_id] = SidecarProcess(node_id, ports[3], watch, self.home)
         return node
 
+    def _hearing(self, node: Node, statsd: str) -> list[str]:
+        """Flags for a sidecar without an observer; a flag can't say that none is waited for."""
+        config = self.home / f"{node.id}.sidecar.yml"
+        config.write_text("observer: {listen: []}\n")
+        others = [part for each, peer in self._peers.items() if each != node.id for part in ("--peer", peer)]
+        own = ["--config", str(config), "--id", node.id, "--raft", node.address]
+        return [*own, *others, "--telemetry", f"udp:{statsd}"]
+
     def _only_leader(self) -> Node | None:
-        leaders = [
-            node
-            for node in self.nodes.values()
-            if node.running and (said := node.ask("/leader")) and said["is_leader"]
-        ]
+        leaders = [node for node in self.nodes.values() if node.running and node.leads()]
         return leaders[0] if len(leaders) == 1 else None

@@ -6,6 +6,7 @@ import click
 
 from raft_exporter.demo.fault import Fault
 from raft_exporter.demo.stage import Plan, play
+from raft_exporter.demo.system import System
 from raft_exporter.errors import ConfigError
 from raft_exporter.notation import parse_duration
 from raft_exporter.reporting import reported
@@ -19,6 +20,12 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
 
 
 @click.command()
+@click.option(
+    "--system",
+    type=click.Choice([each.value for each in System]),
+    help="What the nodes are: raftnode, which needs Go and a checkout, or OpenBao. By default raftnode where "
+    "it can be had, else OpenBao.",
+)
 @click.option("--for", "lasts", callback=_seconds, metavar="DURATION", help="End after so long, such as 30s.")
 @click.option(
     "--check",
@@ -40,7 +47,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str | Non
     help="With --fault: when. Without --for, the demo ends 30s later.",
 )
 @reported
-def demo(lasts: float | None, check: bool, fault: str | None, fault_after: float) -> None:
+def demo(system: str | None, lasts: float | None, check: bool, fault: str | None, fault_after: float) -> None:
     """Run a real cluster of three nodes on this machine, with their sidecars, until Ctrl-C.
 
     Prometheus and Alertmanager run beside it where they are installed.
@@ -49,5 +56,11 @@ def demo(lasts: float | None, check: bool, fault: str | None, fault_after: float
         raise click.UsageError("--check asks for a whole cluster, --fault breaks it: expected one of them")
     if fault and lasts is not None and lasts <= fault_after:
         raise click.UsageError("--for: expected more than --fault-after, or there is no fault to see")
-    plan = Plan(lasts=lasts, check=check, fault=Fault(fault) if fault else None, fault_after=fault_after)
+    plan = Plan(
+        lasts=lasts,
+        check=check,
+        fault=Fault(fault) if fault else None,
+        fault_after=fault_after,
+        system=System(system) if system else None,
+    )
     play(plan)

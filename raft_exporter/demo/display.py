@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raft_exporter.demo.cluster import Cluster
 from raft_exporter.demo.monitoring import Monitoring
+from raft_exporter.demo.staged import StagedCluster
 from raft_exporter.demo.writer import Progress
 from raft_exporter.model.judge import State
 from raft_exporter.terminal import COLOURS
@@ -119,7 +119,7 @@ def in_words(view: ClusterView | None) -> str:
     return f"{view.node.role}, {leadership(view.node)}; {members or 'no members known'}; {tolerance}"
 
 
-def places(cluster: Cluster, monitoring: Monitoring) -> str:
+def places(cluster: StagedCluster, monitoring: Monitoring) -> str:
     """Write the table of addresses."""
     rows: list[tuple[str, str, str]] = []
     for node_id, node in cluster.nodes.items():
@@ -128,7 +128,7 @@ def places(cluster: Cluster, monitoring: Monitoring) -> str:
             (node_id, "status page", f"{sidecar}/"),
             ("", "metrics", f"{sidecar}/metrics"),
             ("", "API", f"{sidecar}/api/v1/cluster"),
-            ("", "node", f"{node.url}/stats"),
+            ("", "node", node.page),
             ("", "Raft", node.address),
         ]
     rows += [

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from raft_exporter.demo.cluster import Cluster
+from raft_exporter.demo.cluster import Node
+from raft_exporter.demo.staged import StagedCluster
 
 
 class Fault(StrEnum):
@@ -27,7 +28,7 @@ class Injected(Struct, frozen=True):
     text: str
 
 
-def inject(fault: Fault, cluster: Cluster) -> Injected:
+def inject(fault: Fault, cluster: StagedCluster) -> Injected:
     """Inject ``fault`` into a follower; the log store stalls on the leader, for that is the worst case."""
     node = cluster.leader() if fault is Fault.STALL_STORE else cluster.followers()[0]
     at = time.time()
@@ -39,6 +40,7 @@ def inject(fault: Fault, cluster: Cluster) -> Injected:
             node.freeze()
             text = f"SIGSTOP of {node.id}, a follower"
         case Fault.STALL_STORE:
+            assert isinstance(node, Node)  # noqa: S101 - nothing starts with another system
             node.fault("log", "stall")
             text = f"the log store of {node.id}, the leader, stalls: no write to it returns"
     return Injected(fault=fault, node=node.id, at=at, text=text)

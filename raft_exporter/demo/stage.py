@@ -14,14 +14,16 @@ import click
 import requests
 from msgspec import Struct
 
-from raft_exporter.demo.cluster import Cluster, Node, SidecarProcess, raftnode
+from raft_exporter.demo.cluster import Process, SidecarProcess
 from raft_exporter.demo.display import Display, Glance, display, places
 from raft_exporter.demo.fault import Fault, Injected, inject
 from raft_exporter.demo.health import Sight, missing, read_metrics
 from raft_exporter.demo.monitoring import Monitoring, Watch, shipped_rules, told_to
 from raft_exporter.demo.receiver import Receiver
+from raft_exporter.demo.staged import StagedCluster, StagedNode
 from raft_exporter.demo.stop import StopSignal
-from raft_exporter.demo.timeline import Said, from_alertmanager, from_raft, from_sidecar, merged, written
+from raft_exporter.demo.system import System, available, staged
+from raft_exporter.demo.timeline import Said, from_alertmanager, from_sidecar, merged, written
 from raft_exporter.demo.writer import Writer
 from raft_exporter.errors import ClientError, DemoError
 from raft_exporter.view import ClusterView
@@ -32,19 +34,26 @@ _AFTER_FAULT: Final = 30.0
 
 
 class Plan(Struct, frozen=True):
-    """What is to be shown; times in seconds. ``lasts`` None: as long as it takes, or until it is stopped."""
+    """What is to be shown; times in seconds. ``lasts`` None: as long as it takes, or until it is stopped.
+
+    ``system`` None: raftnode where it can be had, else OpenBao.
+    """
 
     lasts: float | None = None
     check: bool = False
     fault: Fault | None = None
     fault_after: float = 10.0
+    system: System | None = None
 
 
 def play(plan: Plan) -> None:
     """Run the demo; DemoError when it can't be run, or when what was to be checked does not hold."""
-    raftnode()  # what can't start at all leaves no logs behind
+    system = available(plan.system, plan.fault)  # what can't start at all leaves no logs behind
+    if system is System.OPENBAO:
+        why = "" if plan.system else "raftnode needs Go and a checkout of the repository; in its place, "
+        click.echo(f"{why}three OpenBao servers start: that takes some 15 s")
     with StopSignal() as stop, _home() as home:
-        cluster = Cluster(home)
+        cluster = staged(system, home)
         with (
             cluster,
             Receiver() as receiver,
@@ -73,7 +82,7 @@ class _Stage:
         self,
         plan: Plan,
         *,
-        cluster: Cluster,
+        cluster: StagedCluster,
         monitoring: Monitoring,
         receiver: Receiver,
         writer: Writer,
@@ -165,7 +174,7 @@ class _Stage:
         answering = [node for node in self._cluster.nodes.values() if node.id != injected.node]
         if injected.fault is Fault.STALL_STORE:
             answering.append(self._cluster.nodes[injected.node])
-        raft = [said for node in answering for said in from_raft(node.id, node.observations())]
+        raft = [said for node in answering for said in self._cluster.raft_said(node.id)]
         sidecars = [
             said
             for node, sidecar in self._cluster.sidecars.items()
@@ -180,12 +189,12 @@ class _Stage:
         if injected.fault is Fault.STALL_STORE:
             click.echo(f"\n{self._who_leads(self._cluster.nodes[injected.node], since)}")
 
-    def _who_leads(self, stalled: Node, since: float) -> str:
-        said = stalled.ask("/leader")
+    def _who_leads(self, stalled: StagedNode, since: float) -> str:
+        leads = stalled.leads()
         after = f"{time.time() - since:.0f} s after its log store stalled"
-        if not said:
+        if leads is None:
             return f"{stalled.id} does not answer, {after}."
-        if not said["is_leader"]:
+        if not leads:
             return f"hashicorp/raft no longer calls {stalled.id} the leader, {after}."
         writes = self._writer.since_mark
         fate = f"{writes.committed or 'none'} of {writes.committed + writes.failed} writes since committed"
@@ -193,7 +202,7 @@ class _Stage:
 
     def _nobody_died(self) -> None:
         """DemoError when a child ended that was not killed on purpose."""
-        children = [
+        children: list[StagedNode | Process] = [
             *self._cluster.nodes.values(),
             *self._cluster.sidecars.values(),
             *self._monitoring.processes,

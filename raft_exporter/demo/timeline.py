@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,6 +14,11 @@ from msgspec import Struct
 from raft_exporter.demo.receiver import Notification
 
 _PAIR: Final = re.compile(r'(\S+?)=("(?:[^"\\]|\\.)*"|\S*)')
+
+_RAFT_LINE: Final = re.compile(
+    r"(?P<at>\S+) \[[A-Z]+\] +storage\.raft: "
+    r"(failed to heartbeat to: peer=(?P<peer>\S+)|entering (?P<state>\w+) state:)"
+)
 
 
 class Said(Struct, frozen=True):
@@ -45,6 +50,21 @@ def from_raft(node: str, observations: list[dict[str, Any]]) -> Iterator[Said]:
     for seen in msgspec.convert(observations, list[_Observation]):
         about, text = _in_words(node, seen)
         yield Said(at=seen.unix_ms / 1000, speaker=f"hashicorp/raft on {node}", about=about, text=text)
+
+
+def from_openbao(node: str, log: Iterable[str], ids: Mapping[str, str]) -> Iterator[Said]:
+    """Read what hashicorp/raft said in the log of an OpenBao server; ``ids`` are by Raft address."""
+    for line in log:
+        found = _RAFT_LINE.match(line)
+        if found is None:
+            continue
+        if found["peer"]:
+            about = ids.get(found["peer"], found["peer"])
+            text = f"heartbeat to {about} failed"
+        else:
+            about, text = node, f"{node} is {found['state'].capitalize()}"
+        at = datetime.fromisoformat(found["at"]).timestamp()
+        yield Said(at=at, speaker=f"hashicorp/raft on {node}", about=about, text=text)
 
 
 def from_sidecar(node: str, log: Iterable[str]) -> Iterator[Said]:

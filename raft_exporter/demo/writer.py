@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from raft_exporter.demo.cluster import Node
+from raft_exporter.demo.staged import StagedNode
 
 _INTERVAL: Final = 0.2
 _PATIENCE: Final = 1.0
@@ -35,7 +35,7 @@ class Writer:
     ``progress`` counts all writes, ``since_mark`` those that began after :meth:`mark`.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[StagedNode]) -> None:
         self._nodes = nodes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="writer")
@@ -69,9 +69,8 @@ class Writer:
             if not committed:
                 leader = self._leader() or leader
 
-    def _leader(self) -> Node | None:
+    def _leader(self) -> StagedNode | None:
         for node in self._nodes:
-            said = node.ask("/leader", timeout=_PATIENCE)
-            if said and said["is_leader"]:
+            if node.leads(_PATIENCE):
                 return node
         return None

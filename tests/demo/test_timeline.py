@@ -8,6 +8,7 @@ from raft_exporter.demo.receiver import Alert, Notification
 from raft_exporter.demo.timeline import (
     Said,
     from_alertmanager,
+    from_openbao,
     from_raft,
     from_sidecar,
     merged,
@@ -51,6 +52,38 @@ def change(at: float, peer: str, before: str, after: str, reason: str) -> str:
 )
 def test_an_observation_is_told_in_words(observation: dict[str, object], about: str, text: str) -> None:
     (said,) = from_raft("n1", [{"seq": 1, "unix_ms": FAULT * 1000 + 250, **observation}])
+    assert said == Said(at=FAULT + 0.25, speaker="hashicorp/raft on n1", about=about, text=text)
+
+
+@pytest.mark.parametrize(
+    ("line", "about", "text"),
+    [
+        (
+            "[ERROR] storage.raft: failed to heartbeat to: peer=127.0.0.1:8201 backoff time=10ms "
+            'error="dial tcp 127.0.0.1:8201: connect: connection refused"',
+            "n2",
+            "heartbeat to n2 failed",
+        ),
+        (
+            "[ERROR] storage.raft: failed to heartbeat to: peer=10.0.0.9:8201 backoff time=10ms error=EOF",
+            "10.0.0.9:8201",
+            "heartbeat to 10.0.0.9:8201 failed",
+        ),
+        (
+            '[INFO]  storage.raft: entering leader state: leader="Node at 127.0.0.1:8301 [Leader]"',
+            "n1",
+            "n1 is Leader",
+        ),
+    ],
+)
+def test_a_line_of_openbaos_log_is_told_as_its_raft_would(line: str, about: str, text: str) -> None:
+    log = [
+        "==> OpenBao server started! Log data will stream in below:",
+        "2023-11-14T22:13:20.100Z [INFO]  core: entering standby mode",
+        f"2023-11-14T22:13:20.250Z {line}",
+        "2023-11-14T22:13:20.300Z [WARN]  storage.raft: failed to contact: server-id=n2 time=500ms",
+    ]
+    (said,) = from_openbao("n1", log, {"127.0.0.1:8201": "n2"})
     assert said == Said(at=FAULT + 0.25, speaker="hashicorp/raft on n1", about=about, text=text)
 
 

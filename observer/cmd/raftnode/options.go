@@ -30,6 +30,7 @@ type options struct {
 	snapshotThreshold  uint64
 
 	observer string
+	statsd   string
 	fault    string
 	logLevel string
 }
@@ -64,6 +65,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.Uint64Var(&o.snapshotThreshold, "snapshot-threshold", 0,
 		"entries before a snapshot, checked each second, and entries kept after it; 0 keeps the defaults of hashicorp/raft")
 	flags.StringVar(&o.observer, "observer", "", "sidecar to stream to, unix:/path or tcp:host:port (empty: none)")
+	flags.StringVar(&o.statsd, "statsd", "", "statsd to send go-metrics to, `host:port` over UDP (empty: none)")
 	flags.StringVar(&o.fault, "fault", "", "address of the fault injection, `host:port` (empty: none)")
 	flags.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error or off")
 	if err := flags.Parse(args); err != nil {

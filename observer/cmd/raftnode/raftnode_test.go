@@ -470,7 +470,7 @@ func TestObserverStreams(t *testing.T) {
 
 // What the sink of the observer makes of a real transport.
 func TestSnapshotInstallationIsSeenToBeginAndEnd(t *testing.T) {
-	if err := setupMetrics(); err != nil {
+	if err := setupMetrics(""); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("that succeeds", func(t *testing.T) {
