@@ -1,0 +1,5 @@
+# Goes into the configuration of each Nomad server.
+telemetry {
+  statsd_address   = "127.0.0.1:8125"
+  disable_hostname = true
+}
