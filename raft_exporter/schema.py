@@ -177,6 +177,13 @@ class WebConfig(Struct, frozen=True):
             "this machine alone."
         ),
     ] = None
+    config_file: Annotated[
+        FilePath | None,
+        Meta(
+            description="A web configuration file as Prometheus' exporter-toolkit has it: TLS, basic auth, "
+            "headers. It and the files it names are read again when they change."
+        ),
+    ] = None
 
 
 class ObserverConfig(Struct, frozen=True):
@@ -282,6 +289,20 @@ class ReportsConfig(Struct, frozen=True):
         SidecarUrl | None,
         Meta(description="Where the others reach this sidecar; told to them with the reports."),
     ] = None
+    token_file: Annotated[
+        FilePath | None,
+        Meta(
+            description="A file with the secret that the cluster's sidecars share. With it reports are given "
+            "only to who has it, and believed only from who has it; it is never sent itself."
+        ),
+    ] = None
+    tls: Annotated[
+        TlsConfig,
+        Meta(
+            description="TLS to the other sidecars, where their URLs are https; with a certificate to show, "
+            "it is mutual."
+        ),
+    ] = TlsConfig()
     interval: Annotated[
         Timing | None, Meta(description="Time from one report of a member to the next; half of H by default.")
     ] = None
