@@ -13,7 +13,14 @@ from raft_exporter.model.override import FORCED, IGNORE
 from raft_exporter.model.policy import Policy
 
 STATES: Final = (State.ONLINE, State.STALLED, State.OFFLINE, State.ASYMMETRIC)
-THRESHOLDS: Final = ("suspect_after", "gone_after", "alone_after", "stall_after", "join_grace")
+THRESHOLDS: Final = (
+    "heartbeat_timeout",
+    "suspect_after",
+    "gone_after",
+    "alone_after",
+    "stall_after",
+    "join_grace",
+)
 _LABELS: Final = {metric.name: set(metric.labels) for metric in metrics.METRICS}
 
 Labels = tuple[tuple[str, str], ...]

@@ -192,6 +192,22 @@ def a_frozen_leader_is_replaced() -> Story:
     return story
 
 
+def a_leader_just_called_stalled_may_be_about_to_be_replaced() -> Story:
+    story = Story("RaftLeaderStalled waits for as long as a frozen leader's followers may take to notice")
+    cluster = story.cluster("orders")
+    cluster.export("raft_node_main_loop_silence_seconds", 12, by=["n1"])
+    story.wait(SETTLED)
+    cluster.judge("n1", State.STALLED)
+    for age in (0.9, 1.1):
+        for each in ("n1", "n2", "n3"):
+            cluster.export("raft_peer_judged_state_age_seconds", age, by=[each], peer="n1")
+        story.wait(10)
+        if age < 1:
+            story.silent("RaftLeaderStalled")
+    story.fires("RaftLeaderStalled", STALLED)
+    return story
+
+
 def the_leader_hangs_and_an_operator_knows() -> Story:
     story = Story("RaftLeaderStalled is silenced by an override of its member, and of no other")
     cluster = story.cluster("orders")
@@ -218,5 +234,6 @@ STORIES = (
     an_old_leader_steps_down_soon,
     the_leader_hangs,
     a_frozen_leader_is_replaced,
+    a_leader_just_called_stalled_may_be_about_to_be_replaced,
     the_leader_hangs_and_an_operator_knows,
 )
