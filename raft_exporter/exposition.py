@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,12 +23,14 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from raft_exporter import __version__, metrics
+from raft_exporter.logs import OUTPUT
 from raft_exporter.metrics import Kind, Metric
 from raft_exporter.model.evidence import ObservationKind, Outcome, Role, Suffrage
 from raft_exporter.model.histogram import Histogram
 from raft_exporter.model.judge import NEVER, State
 from raft_exporter.model.override import FORCED
 from raft_exporter.model.table import Table
+from raft_exporter.reloads import Reloads
 
 CONTENT_KIND: Final = "raft"
 """The ``kind`` of a node that speaks through the observer or the native probe alone."""
@@ -41,7 +43,8 @@ class TableCollector(Collector):
 
     ``now`` gives the observed time, ``perf`` a monotonic and ``wall`` the Unix time, ``lag`` the lateness
     of the judging; all in seconds. ``store_errors`` gives how often the store failed, ``kind`` which system
-    the node is, None where that is not known.
+    the node is, None where that is not known, ``reloads`` what became of reading the configuration (by
+    default: it was taken when this was made).
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class TableCollector(Collector):
         lag: Callable[[], float],
         store_errors: Callable[[], int],
         kind: Callable[[], str | None] = lambda: None,
+        reloads: Callable[[], Reloads] | None = None,
     ) -> None:
         self._table = table
         self._now = now
@@ -62,7 +66,8 @@ class TableCollector(Collector):
         self._lag = lag
         self._store_errors = store_errors
         self._kind = kind
-        self._loaded_at = wall()
+        started = Reloads(successful=True, succeeded_at=wall())
+        self._reloads = reloads or (lambda: started)
 
     def collect(self) -> Iterator[Family]:
         """Give every family of the catalogue (prometheus_client.registry.Collector)."""
@@ -179,8 +184,9 @@ class TableCollector(Collector):
             metrics.THRESHOLD, [((name,), value) for name, value in self._table.policy.thresholds().items()]
         )
         yield _family(metrics.BUILD_INFO, [((__version__, platform.python_version()), 1)])
-        yield _scalar(metrics.RELOAD_SUCCESSFUL, 1)
-        yield _scalar(metrics.RELOAD_SUCCESS_TIMESTAMP, self._loaded_at)
+        reloads = self._reloads()
+        yield _scalar(metrics.RELOAD_SUCCESSFUL, reloads.successful)
+        yield _scalar(metrics.RELOAD_SUCCESS_TIMESTAMP, reloads.succeeded_at)
         yield _family(metrics.SOURCE_UP, [((source,), up) for source, up in intake.up.items()])
         yield _family(
             metrics.OBSERVATIONS, [((kind,), intake.observations[kind]) for kind in ObservationKind]
@@ -188,14 +194,62 @@ class TableCollector(Collector):
         yield _scalar(metrics.OBSERVATIONS_DROPPED, intake.dropped)
         yield _family(metrics.REJECTED, list(intake.rejected.items()))
         yield _scalar(metrics.EVENT_LOOP_LAG, self._lag())
+        yield _family(metrics.LOG_MESSAGES, [((level,), count) for level, count in OUTPUT.written.items()])
+        yield _scalar(metrics.LOG_MESSAGES_SUPPRESSED, OUTPUT.suppressed)
         yield _scalar(metrics.STORE_ERRORS, self._store_errors())
 
 
 def registry_of(collector: TableCollector) -> CollectorRegistry:
-    """Give a registry of its own to one sidecar: two in one process share nothing."""
+    """Give a registry of its own to one sidecar: two in one process share only what is its."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
+    _add_standard(registry)
     return registry
+
+
+def markdown() -> str:
+    """Write docs/metrics.md."""
+    standard = CollectorRegistry(auto_describe=False)
+    _add_standard(standard)
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from `raft_exporter/metrics.py` by `make docs`; a test holds that the two agree.",
+        "",
+        "No label is on every metric: `cluster`, `instance` and `job` belong to Prometheus. `peer` is the "
+        "stable server id. Every series of a member exists from the moment it is known, and goes when the "
+        "member leaves the configuration. What is not known is NaN, never a made-up zero.",
+        "",
+        *_HEAD,
+        *(_row(metric.name, metric.kind, metric.labels, metric.help) for metric in metrics.METRICS),
+        "",
+        "## Of the process",
+        "",
+        "The standard ones of Prometheus' Python client. `process_*` is read from `/proc`, and is left out "
+        "where there is none.",
+        "",
+        *_HEAD,
+        *(_standard_row(family) for family in standard.collect()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_HEAD: Final = ("| metric | type | labels | meaning |", "|---|---|---|---|")
+
+
+def _add_standard(registry: CollectorRegistry) -> None:
+    """Add what is known of any process and of any Python, under the names that are the same everywhere."""
+    for kind in (ProcessCollector, PlatformCollector, GCCollector):
+        kind(registry=registry)
+
+
+def _row(name: str, kind: str, labels: Iterable[str], meaning: str) -> str:
+    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {meaning} |"
+
+
+def _standard_row(family: Family) -> str:
+    sample = family.samples[0]
+    return _row(sample.name, family.type, sample.labels, f"{family.documentation.rstrip('.')}.")
 
 
 def _one_of(states: Iterable[str], current: str, *labels: str) -> list[Sample]:
@@ -229,4 +283,4 @@ def _histograms(metric: Metric, samples: Iterable[tuple[tuple[str, ...], Histogr
 
 
 if __name__ == "__main__":
-    sys.stdout.write(metrics.markdown())
+    sys.stdout.write(markdown())

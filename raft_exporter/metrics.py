@@ -277,6 +277,14 @@ REJECTED: Final = Metric(
 EVENT_LOOP_LAG: Final = Metric(
     "raft_exporter_event_loop_lag_seconds", _G, "How late the last turn of the judging came."
 )
+LOG_MESSAGES: Final = Metric(
+    "raft_exporter_log_messages_total", _C, "Lines that this process logged, by level.", ("level",)
+)
+LOG_MESSAGES_SUPPRESSED: Final = Metric(
+    "raft_exporter_log_messages_suppressed_total",
+    _C,
+    "Messages that were not logged because the same one came too often; one line sums them up.",
+)
 STORE_ERRORS: Final = Metric(
     "raft_exporter_store_errors_total",
     _C,
@@ -290,23 +298,3 @@ METRICS: Final[tuple[Metric, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)
 )
 """All of them, in the order of docs/metrics.md."""
-
-
-def markdown() -> str:
-    """Write docs/metrics.md."""
-    lines = [
-        "# Metrics",
-        "",
-        "Generated from `raft_exporter/metrics.py` by `make docs`; a test holds that the two agree.",
-        "",
-        "No label is on every metric: `cluster`, `instance` and `job` belong to Prometheus. `peer` is the "
-        "stable server id. Every series of a member exists from the moment it is known, and goes when the "
-        "member leaves the configuration. What is not known is NaN, never a made-up zero.",
-        "",
-        "| metric | type | labels | meaning |",
-        "|---|---|---|---|",
-    ]
-    for metric in METRICS:
-        labels = ", ".join(f"`{label}`" for label in metric.labels)
-        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
-    return "\n".join(lines) + "\n"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from raft_exporter import metrics
-from raft_exporter.exposition import TableCollector, registry_of
+from raft_exporter.exposition import TableCollector, markdown, registry_of
+from raft_exporter.log_rate import LogRate
+from raft_exporter.logs import Output
 from raft_exporter.metrics import METRICS, Kind
 from raft_exporter.model.evidence import (
     Configuration,
@@ -34,18 +38,32 @@ from raft_exporter.model.evidence import (
 from raft_exporter.model.histogram import BOUNDS
 from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
+from raft_exporter.reloads import Reloads
 
 DOCS = Path(__file__).parents[1] / "docs"
 SERVERS = (Server("n1", "a:1"), Server("n2", "b:1"), Server("n3", "c:1", Suffrage.NONVOTER))
 STATUS = NodeStatus(Role.LEADER, 3, 10, 9, 8, 5, 1, 3, "n1", "a:1", None)
 NOW = 20.0
 WALL = 1_700_000_000.0
+STANDARD = {
+    "process_virtual_memory_bytes": set(),
+    "process_resident_memory_bytes": set(),
+    "process_start_time_seconds": set(),
+    "process_cpu_seconds": set(),
+    "process_open_fds": set(),
+    "process_max_fds": set(),
+    "python_info": {"version", "implementation", "major", "minor", "patchlevel"},
+    "python_gc_objects_collected": {"generation"},
+    "python_gc_objects_uncollectable": {"generation"},
+    "python_gc_collections": {"generation"},
+}
+"""What dashboards of any process ask for, and its labels."""
 
 
 class Scrape:
     """One scrape of a table; ``value`` finds one sample."""
 
-    def __init__(self, table: Table, now: float = NOW) -> None:
+    def __init__(self, table: Table, now: float = NOW, reloads: Callable[[], Reloads] | None = None) -> None:
         ticks = iter((1.0, 1.25))
         collector = TableCollector(
             table,
@@ -54,6 +72,7 @@ class Scrape:
             wall=lambda: WALL,
             lag=lambda: 0.5,
             store_errors=lambda: 3,
+            reloads=reloads,
         )
         self.text = generate_latest(registry_of(collector)).decode()
         families = text_string_to_metric_families(self.text)
@@ -91,7 +110,7 @@ def watched() -> Table:
 @pytest.mark.parametrize("table", [empty(), watched()], ids=["nothing known", "a cluster"])
 def test_what_is_exported_is_what_the_catalogue_says(table: Table) -> None:
     families = {family.name: family for family in registry_of(collector(table)).collect()}
-    assert list(families) == [metric.family for metric in METRICS]
+    assert list(families) == [metric.family for metric in METRICS] + list(STANDARD)
     for metric in METRICS:
         family = families[metric.family]
         assert (family.type, family.documentation) == (metric.kind, metric.help)
@@ -101,6 +120,16 @@ def test_what_is_exported_is_what_the_catalogue_says(table: Table) -> None:
             assert sample.name in {metric.name + suffix for suffix in suffixes}
 
 
+def test_the_process_and_its_python_tell_of_themselves_under_the_usual_names() -> None:
+    scrape = Scrape(empty())
+    families = text_string_to_metric_families(scrape.text)
+    standard = [family for family in families if not family.name.startswith("raft_")]
+    assert {family.name: set(family.samples[0].labels) for family in standard} == STANDARD
+    assert 0 < scrape.value("process_start_time_seconds") < time.time()
+    assert scrape.value("process_cpu_seconds_total") > 0
+    assert 0 < scrape.value("process_open_fds") < scrape.value("process_max_fds")
+
+
 def collector(table: Table) -> TableCollector:
     return TableCollector(
         table, now=lambda: NOW, perf=lambda: 0.0, wall=lambda: WALL, lag=lambda: 0.0, store_errors=lambda: 0
@@ -108,20 +137,20 @@ def collector(table: Table) -> TableCollector:
 
 
 def test_the_generated_page_is_what_is_checked_in() -> None:
-    assert (DOCS / "metrics.md").read_text() == metrics.markdown(), "run `make docs`"
+    assert (DOCS / "metrics.md").read_text() == markdown(), "run `make docs`"
 
 
 def test_the_page_is_written_by_the_documented_command() -> None:
     command = [sys.executable, "-m", "raft_exporter.exposition"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stdout == metrics.markdown()
+    assert result.stdout == markdown()
 
 
 @pytest.mark.parametrize("table", [empty(), watched()], ids=["nothing known", "a cluster"])
 def test_openmetrics_is_valid_and_has_no_created_series(table: Table) -> None:
     text = generate_openmetrics(registry_of(collector(table))).decode()
     families = {family.name for family in parse_openmetrics(text)}
-    assert families == {metric.family for metric in METRICS}
+    assert families == {metric.family for metric in METRICS} | STANDARD.keys()
     assert "_created" not in text
 
 
@@ -194,6 +223,28 @@ def test_the_exporter_tells_of_itself() -> None:
     assert scrape.value("raft_exporter_observations_total", kind="leader") == 0
     assert scrape.value("raft_exporter_config_last_reload_successful") == 1
     assert scrape.value("raft_exporter_config_last_reload_success_timestamp_seconds") == WALL
+
+
+def test_a_failed_reload_is_told_with_the_time_of_the_last_good_one() -> None:
+    scrape = Scrape(empty(), reloads=lambda: Reloads(successful=False, succeeded_at=WALL - 60))
+    assert scrape.value("raft_exporter_config_last_reload_successful") == 0
+    assert scrape.value("raft_exporter_config_last_reload_success_timestamp_seconds") == WALL - 60
+
+
+def test_log_lines_are_counted_by_level_and_so_is_what_was_held_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output(LogRate(burst=2), later=lambda _, __: None)
+    monkeypatch.setattr("raft_exporter.exposition.OUTPUT", output)
+    fresh = Scrape(empty())
+    for level in (logging.INFO, *[logging.WARNING] * 5):
+        output.handle(logging.LogRecord("raft_exporter", level, "", 0, "joined", None, None))
+    scrape = Scrape(empty())
+    levels = ("debug", "info", "warning", "error")
+    assert [fresh.value("raft_exporter_log_messages_total", level=each) for each in levels] == [0, 0, 0, 0]
+    assert [scrape.value("raft_exporter_log_messages_total", level=each) for each in levels] == [0, 1, 2, 0]
+    assert scrape.value("raft_exporter_log_messages_suppressed_total") == 3
+    assert len(capsys.readouterr().err.splitlines()) == 3
 
 
 def test_what_is_not_known_is_nan_and_never_a_made_up_zero() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft_exporter import logs
+from raft_exporter.log_rate import LogRate
 
 LOG = logging.getLogger("raft_exporter.test")
 
@@ -126,3 +128,68 @@ def test_setup_writes_to_standard_error_and_replaces_itself(capsys: pytest.Captu
     assert lines[0].endswith(' level=info logger=raft_exporter.test msg="100 % sure" peer=n2')
     assert lines[1].endswith(' msg="plain 1" peer=n3')
     assert lines[2].endswith(' msg=broke exception="ValueError: why"')
+
+
+@pytest.mark.usefixtures("_root")
+def test_another_format_loses_no_line_and_doubles_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logs, "OUTPUT", logs.Output(LogRate(burst=10**6)))
+    written, stop, wrote = 0, threading.Event(), threading.Event()
+
+    def write() -> None:
+        nonlocal written
+        while not stop.is_set():
+            written += 1
+            logs.event(LOG, logging.INFO, "joined", line=written)
+            wrote.set()
+
+    logs.setup("info", "logfmt")
+    thread = threading.Thread(target=write)
+    thread.start()
+    for turn in range(20):
+        assert wrote.wait(10)
+        wrote.clear()
+        logs.setup("debug" if turn % 2 else "info", "json" if turn % 3 else "logfmt")
+    stop.set()
+    thread.join()
+    err = capsys.readouterr().err
+    assert re.findall(r'\bline(?:=|": )(\d+)', err) == [str(number + 1) for number in range(written)]
+
+
+@pytest.mark.usefixtures("_root")
+def test_a_new_level_holds_from_the_next_line_and_the_counts_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.setup("info", "logfmt")
+    before = logs.OUTPUT.written.copy()
+    for level in ("info", "debug", "warning"):
+        logs.setup(level, "json")
+        for number in (logging.DEBUG, logging.INFO, logging.WARNING):
+            logs.event(LOG, number, f"at {level}")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["msg"], one["level"]) for one in told] == [
+        ("at info", "info"),
+        ("at info", "warning"),
+        ("at debug", "debug"),
+        ("at debug", "info"),
+        ("at debug", "warning"),
+        ("at warning", "warning"),
+    ]
+    more = {each: count - before[each] for each, count in logs.OUTPUT.written.items()}
+    assert more == {"debug": 1, "info": 2, "warning": 3, "error": 0}
+
+
+@pytest.mark.usefixtures("_root")
+def test_what_is_held_back_outlives_a_new_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logs, "OUTPUT", logs.Output(LogRate(burst=1), later=lambda _, __: None))
+    logs.setup("info", "logfmt")
+    for form in ("logfmt", "json"):
+        logs.setup("info", form)
+        logs.event(LOG, logging.INFO, "joined")
+    logs.OUTPUT.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(" msg=joined")
+    assert (json.loads(second)["message"], json.loads(second)["times"]) == ("joined", 1)
