@@ -14,6 +14,12 @@ MAX_EVENTS: Final = 1000
 """Events that a sidecar gives at once."""
 
 
+class Fault(Struct, frozen=True):
+    """Why there is no answer: what was expected and what came, in one line."""
+
+    error: str
+
+
 class Event(Entry, frozen=True, omit_defaults=True):
     """An entry of the journal, and the sentence that an operator reads."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from raft_exporter.config import Config
+
+Done: TypeAlias = Coroutine[Any, Any, None]
 
 
 class Change(Protocol):
@@ -21,15 +23,27 @@ class Change(Protocol):
 
 
 Prepare = Callable[[Config], Awaitable[Change]]
-"""Gets ready for a configuration all that can fail, as sockets and certificates; StartError when that fails."""
+"""Gets ready for a configuration what can fail, as sockets and certificates; StartError when that fails."""
+
+
+async def _nothing() -> None:
+    pass
+
+
+class Ready:
+    """A change that is these two calls."""
+
+    def __init__(self, commit: Callable[[], Done], discard: Callable[[], Done] = _nothing) -> None:
+        self.commit = commit
+        self.discard = discard
 
 
 async def change_all(parts: Sequence[Prepare], config: Config) -> None:
-    """Have every part take up ``config``, or, when one can't be made ready for it, none; then StartError."""
+    """Have every part take up ``config``, or, when one can't be made ready for it, none; then it raises."""
     changes: list[Change] = []
     try:
         for prepare in parts:
-            changes.append(await prepare(config))  # noqa: PERF401 - what is ready must be known when one fails
+            changes += [await prepare(config)]
     except BaseException:
         for change in reversed(changes):
             await change.discard()

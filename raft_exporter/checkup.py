@@ -44,6 +44,8 @@ class Surroundings(Struct, frozen=True):
     """The members whose sidecars' addresses are known."""
     clocks: Mapping[str, float]
     """By member: by how many seconds the clock of its sidecar is ahead."""
+    silent_sidecars: Mapping[str, str]
+    """By member: why its sidecar's last answer was no report, as far as that says what to do."""
     store: str | None
     store_errors: int
     lag: float
@@ -128,9 +130,8 @@ def _members(table: Table, around: Surroundings, now: float) -> Iterator[Check]:
         if silence is not None and silence < table.policy.suspect_after:
             yield Check(f"sidecar of {peer}", True, f"reports, {duration(silence)} ago")
         elif peer in around.sidecars:
-            yield Check(
-                f"sidecar of {peer}", False, "does not report", "is it running, and its port open from here?"
-            )
+            hint = around.silent_sidecars.get(peer, "is it running, and its port open from here?")
+            yield Check(f"sidecar of {peer}", False, "does not report", hint)
         else:
             yield Check(
                 f"sidecar of {peer}", None, "its address is not known", "--sidecars 'http://{host}:9641'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 from collections.abc import Mapping
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -14,6 +16,7 @@ from raft_exporter.answers import Events, OverrideCleared, OverrideSet, Standing
 from raft_exporter.checkup import Checkup
 from raft_exporter.errors import ClientError, system_reason
 from raft_exporter.notation import one_line
+from raft_exporter.schema import TlsConfig
 from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
 
@@ -22,18 +25,50 @@ _PIECE: Final = 64 * 1024
 _MAX_BODY: Final = 16 * 1024 * 1024
 _MAX_REASON: Final = 500
 
+_HINT: Final = " (it comes from RAFT_EXPORTER_TOKEN, or from RAFT_EXPORTER_USER and RAFT_EXPORTER_PASSWORD)"
+
 _A = TypeVar("_A", bound=Struct)
 
 
-class SidecarClient:
-    """Asks one sidecar at its base URL. ``token`` goes along as a bearer token, if there is one."""
+class Credentials(Struct, frozen=True):
+    """What a request shows: the token, or without one, a user's name and password."""
 
-    def __init__(self, url: str, token: Secret | None = None) -> None:
+    token: Secret | None = None
+    user: str | None = None
+    password: Secret | None = None
+
+    def authorization(self) -> str | None:
+        """Give the header's value."""
+        if self.token is not None:
+            return f"Bearer {self.token.reveal()}"
+        if self.user is None or self.password is None:
+            return None
+        pair = f"{self.user}:{self.password.reveal()}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+
+_NO_CREDENTIALS: Final = Credentials()
+_NO_TLS: Final = TlsConfig()
+
+
+class SidecarClient:
+    """Asks one sidecar at its base URL, and shows it ``credentials``.
+
+    With https ``tls`` says who is trusted and what certificate is shown.
+    """
+
+    def __init__(
+        self, url: str, credentials: Credentials = _NO_CREDENTIALS, tls: TlsConfig = _NO_TLS
+    ) -> None:
         self._url = url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False  # a sidecar is near: no proxy and no .netrc gets between
-        if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token.reveal()}"
+        self._session.verify = tls.ca_file or True
+        if tls.cert_file is not None:
+            self._session.cert = (tls.cert_file, tls.key_file) if tls.key_file else tls.cert_file
+        authorization = credentials.authorization()
+        if authorization is not None:
+            self._session.headers["Authorization"] = authorization
 
     def cluster(self) -> ClusterView:
         """Ask for the cluster as the sidecar judges it now; ClientError when it does not tell."""
@@ -79,11 +114,11 @@ class SidecarClient:
             ) as response:
                 content = _read(response)
                 if response.status_code != 200:
-                    hint = " (it comes from RAFT_EXPORTER_TOKEN)" if response.status_code == 401 else ""
+                    hint = _HINT if response.status_code == 401 else ""
                     raise ClientError(
                         f"{url}: expected status 200, got {response.status_code}{_reason(content)}{hint}"
                     )
-        except requests.RequestException as error:
+        except OSError as error:  # those of requests are such, and it lets others through
             raise ClientError(f"{url}: {_cause(error)}") from error
         try:
             return msgspec.json.decode(content, type=answer)
@@ -117,11 +152,15 @@ def _read(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _cause(error: requests.RequestException) -> str:
+def _cause(error: OSError) -> str:
     """The innermost reason, in one line, without the layers that requests and urllib3 wrap around it."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {_TIMEOUT:g} s"
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return one_line(f"its certificate is not trusted: {cause.verify_message}")
+    if isinstance(cause, ssl.SSLError):
+        return one_line(f"TLS: {(cause.reason or str(cause)).replace('_', ' ').lower()}")
     return one_line(system_reason(cause) if isinstance(cause, OSError) else str(cause))

@@ -7,6 +7,7 @@ that line and no traceback.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -98,6 +99,8 @@ class DemoError(RaftExporterError):
 
 def system_reason(error: OSError) -> str:
     """What the system says of an error, in its own few words; asyncio and requests wrap it in more."""
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's
+        return (error.reason or str(error)).replace("_", " ").lower()
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__

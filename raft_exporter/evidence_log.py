@@ -83,7 +83,16 @@ class Judged(Struct, frozen=True, tag="judged", array_like=True):
     wall: Time
 
 
-Record: TypeAlias = Began | Restored | Took | Judged
+class Adopted(Struct, frozen=True, tag="adopted", array_like=True):
+    """``table.adopt(Policy.of(heartbeat_timeout, multiples), static, at)``."""
+
+    at: Observed
+    heartbeat_timeout: Seconds
+    multiples: Multiples
+    static: tuple[Server, ...]
+
+
+Record: TypeAlias = Began | Restored | Took | Judged | Adopted
 
 _HEADER: Final = b'{"format":"raft-exporter evidence","version":1}'
 """The first line of a file."""
@@ -113,6 +122,18 @@ class Recorder:
         self._static = tuple(static)
         self._begun_at = self._seeded_at = table.started_at
         self._give([self._beginning(table, table.started_at)], seed=True)
+
+    def moved_in(self, table: Table, static: Sequence[Server], at: float) -> None:
+        """Say what a table knows that was made a while ago, with these static members at present."""
+        self._static = tuple(static)
+        self._begun_at = self._seeded_at = at
+        self._give(self._seed(table, at), seed=True)
+
+    def adopted(self, table: Table, static: Sequence[Server], at: float) -> None:
+        """Say that the table has adopted its present policy and these static members."""
+        self._static = tuple(static)
+        policy = table.policy
+        self._records.append(Adopted(at, policy.heartbeat_timeout, policy.multiples, self._static))
 
     def restored(self, memory: Memory, age: float, at: float) -> None:
         """Say that the table was given this memory."""

@@ -43,16 +43,17 @@ def seconds(_: click.Context, __: click.Parameter, text: str) -> float:
 class RunFlags(TypedDict):
     """What was given on the command line; None or empty: not given."""
 
-    node_id: str | None
+    id: str | None
     raft: str | None
-    peers: tuple[str, ...]
+    peer: tuple[str, ...]
     listen: tuple[str, ...]
     observer: tuple[str, ...]
-    node_url: str | None
+    node: str | None
     node_token_file: str | None
     telemetry: tuple[str, ...]
     heartbeat_timeout: str | None
     sidecars: tuple[str, ...]
+    web_config: str | None
     advertise: str | None
     store: str | None
     log_level: Literal["debug", "info", "warning", "error"] | None
@@ -75,7 +76,7 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
             read(flag, text, reader)
         return text
 
-    url = flags["node_url"]
+    url = flags["node"]
     api = replace(
         config.node.api,
         url=config.node.api.url if url is None else read("--node", url, parse_node_url),
@@ -85,14 +86,14 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
     timeout = flags["heartbeat_timeout"]
     node = replace(
         config.node,
-        id=checked("--id", flags["node_id"], parse_server_id) or config.node.id,
+        id=checked("--id", flags["id"], parse_server_id) or config.node.id,
         raft=checked("--raft", flags["raft"], parse_address) or config.node.raft,
         heartbeat_timeout=config.node.heartbeat_timeout
         if timeout is None
         else read("--heartbeat-timeout", timeout, parse_duration) or config.node.heartbeat_timeout,
         api=api,
     )
-    peers = [peer for text in flags["peers"] if (peer := read("--peer", text, parse_peer)) is not None]
+    peers = [peer for text in flags["peer"] if (peer := read("--peer", text, parse_peer)) is not None]
     for text in flags["listen"]:
         checked("--listen", text, parse_listen_address)
     for text in flags["observer"]:
@@ -115,13 +116,18 @@ def with_flags(config: Config, flags: RunFlags) -> Config:
     )
     store = flags["store"]
     checked("--store", store, parse_file_path)
+    web_config = checked("--web-config", flags["web_config"], parse_file_path)
     if faults:
         raise ConfigError(faults)
     merged = replace(
         config,
         node=node,
         peers=tuple(peers) or config.peers,
-        web=replace(config.web, listen=flags["listen"] or config.web.listen),
+        web=replace(
+            config.web,
+            listen=flags["listen"] or config.web.listen,
+            config_file=web_config or config.web.config_file,
+        ),
         observer=replace(config.observer, listen=flags["observer"] or config.observer.listen),
         telemetry=replace(config.telemetry, listen=flags["telemetry"] or config.telemetry.listen),
         reports=reports,

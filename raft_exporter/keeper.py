@@ -33,33 +33,49 @@ class Keeper:
         self,
         config: StoreConfig,
         table: Table,
-        static: Sequence[Server],
         wall: Callable[[], float],
         found: Callable[[Stored], None],
     ) -> None:
         self._table = table
-        self._static = static
         self._wall = wall
+        self._found = found
         self._saved_at = NEVER
-        self._store: Store | None = None
-        self._recorder: Recorder | None = None
-        if config.path is not None:
-            limits = Limits(
-                config.journal_rows, config.journal_age, config.evidence_rows, config.evidence_age
-            )
-            self._store = Store(Path(config.path), limits, wall, journal=JOURNAL, found=found)
-            self._recorder = Recorder(self._store.log, wall)
+        self._past_errors = 0
+        self._config = config
+        self._make(config)
 
     @property
     def errors(self) -> int:
         """How often the database failed so far."""
-        return self._store.errors if self._store is not None else 0
+        return self._past_errors + (self._store.errors if self._store is not None else 0)
 
-    async def open(self) -> Stored:
-        """Give what is stored, within 5 s, and begin to record."""
+    async def open(self, static: Sequence[Server]) -> Stored:
+        """Give what is stored, within 5 s, and begin to record a table with these ``static`` members."""
         if self._recorder is not None:
-            self._recorder.began(self._table, self._static)
+            self._recorder.began(self._table, static)
         return await self._store.open() if self._store is not None else Stored()
+
+    async def move(self, config: StoreConfig, static: Sequence[Server], now: float) -> Stored | None:
+        """Keep it as ``config`` says from now on.
+
+        Where that is another database, give what is stored there, within 5 s.
+        """
+        before, self._config = self._config, config
+        if config.path == before.path:
+            if self._store is not None:
+                self._store.limit(_limits(config))
+            return None
+        self._save(now)
+        if self._recorder is not None:
+            self._recorder.flush()
+        store = self._store
+        self._past_errors = self.errors
+        self._make(config)
+        if self._recorder is not None:
+            self._recorder.moved_in(self._table, static, now)
+        if store is not None:
+            await store.close()
+        return await self._store.open() if self._store is not None else None
 
     def restored(self, memory: Memory, age: float, now: float) -> None:
         """Record that the table took up this memory."""
@@ -70,6 +86,11 @@ class Keeper:
         """Record what the table is told."""
         if self._recorder is not None:
             self._recorder.took(evidence, now)
+
+    def adopted(self, static: Sequence[Server], now: float) -> None:
+        """Record that the table has adopted its present policy and these static members."""
+        if self._recorder is not None:
+            self._recorder.adopted(self._table, static, now)
 
     def judged(self, now: float, *, changed: bool) -> None:
         """Record that the table has judged, and save it now and then, at once when a state ``changed``."""
@@ -100,8 +121,21 @@ class Keeper:
         if self._store is not None:
             await self._store.close()
 
+    def _make(self, config: StoreConfig) -> None:
+        self._store: Store | None = None
+        self._recorder: Recorder | None = None
+        if config.path is not None:
+            self._store = Store(
+                Path(config.path), _limits(config), self._wall, journal=JOURNAL, found=self._found
+            )
+            self._recorder = Recorder(self._store.log, self._wall)
+
     def _save(self, now: float) -> None:
         # A table that knows nobody yet is no reason to forget what is stored.
         if self._store is not None and self._table.members:
             self._saved_at = now
             self._store.save(self._table.remember(now), self._wall())
+
+
+def _limits(config: StoreConfig) -> Limits:
+    return Limits(config.journal_rows, config.journal_age, config.evidence_rows, config.evidence_age)

@@ -48,10 +48,17 @@ _BASE_URL = re.compile(
 _NODE_URL = re.compile(rf"{_BASE_URL.pattern.removesuffix('/?')}(?:[/?][!-~]*)?")
 # sun_path of a Linux Unix socket has 108 bytes, the last of them a zero.
 _SOCKET_PATH_BYTES = 107
+# A user and a password in front of a host; what stands there is nobody's to see.
+_USER = re.compile(r":.*@", re.DOTALL)
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Write a value for a message: on one line, escaped, and shortened to ``limit`` characters."""
+    """Write a value for a message: on one line, escaped, and shortened to ``limit`` characters.
+
+    What a URL or an address has before an '@' is not shown, as that may be a password.
+    """
+    if isinstance(value, str):
+        value = _USER.sub(":***@", value)
     match value:
         case None:
             return "nothing"
@@ -162,7 +169,8 @@ def is_text(text: str, limit: int) -> bool:
 def parse_file_path(text: str) -> str:
     """Check the path of a file and give it back as it is."""
     if not is_text(text, 4096):
-        raise _fault(FILE_PATH, text)
+        # Not shown: what has lines, or no end, may be the secret or key itself that the file was to hold.
+        raise ConfigError([f"expected {FILE_PATH}, got {f'{len(text)} characters' if text else 'nothing'}"])
     return text
 
 

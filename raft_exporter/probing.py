@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from raft_exporter.config import Config
+from msgspec import Struct
+
+from raft_exporter.change import Change, Ready
+from raft_exporter.config import Config, NodeConfig
 from raft_exporter.errors import ConfigError, NodeError, StartError
+from raft_exporter.file_state import FileState, state_of
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, NodeIdentity
 from raft_exporter.model.table import Table
 from raft_exporter.notation import parse_address
 from raft_exporter.per_member import PerMember
-from raft_exporter.schema import Kind, Port
+from raft_exporter.schema import Kind, Port, TlsConfig
 from raft_exporter.sources.prober import Timing
 from raft_exporter.sources.raft_port import RAFT_PORTS, Front, RaftPort
 from raft_exporter.sources.raft_probe import RaftProber, identify
@@ -27,51 +31,69 @@ _LIMITED: Final = {"consul", "nomad"}
 """Systems whose servers limit the connections from one address."""
 
 
+class _Way(Struct, frozen=True):
+    """Where a member is probed, and by which way; an equal one needs no other prober."""
+
+    address: tuple[str, int]
+    port: Port
+    front: Front | None
+
+
 class Probing:
     """One prober a member, for as long as it is one. ``kind`` gives which system the node is, once known."""
 
     def __init__(
         self,
-        config: Config,
         table: Table,
         take: Callable[[Evidence], None],
         kind: Callable[[], Kind | None],
         rng: random.Random,
     ) -> None:
-        self._config = config
         self._table = table
         self._take = take
         self._kind = kind
         self._rng = rng
-        self._dial = {peer.id: peer.address for peer in config.peers}
-        self._probers: PerMember[tuple[str, int], RaftProber | TlsProber] = PerMember(self._prober)
-        self._fronts: dict[RaftPort, Front] = {}
+        self._config = Config()
+        self._dial: dict[str, str] = {}
+        self._probers: PerMember[_Way, RaftProber | TlsProber] = PerMember(self._prober)
+        self._fronts: Mapping[RaftPort, Front] = {port: Front.of(port, None) for port in RAFT_PORTS}
+        self._made_for: tuple[TlsConfig | None, FileState] = None, ()
         self._identifying: asyncio.Task[None] | None = None
         self._asked: tuple[str, int] | None = None
 
-    def start(self) -> None:
-        """Take the own node's id from the configuration, or ask it where nothing else tells it.
+    async def prepare(self, config: Config) -> Change:
+        """Get ready to probe as ``config`` says; StartError when a file of ``probe.tls`` can't be used."""
+        tls, fronts = config.probe.tls, self._fronts
+        made_for = tls, state_of((tls.ca_file, tls.cert_file, tls.key_file) if tls is not None else ())
+        if made_for != self._made_for:
+            try:
+                fronts = {port: Front.of(port, tls) for port in RAFT_PORTS}
+            except NodeError as error:
+                raise StartError(f"probe.tls: {error}") from error
 
-        StartError when a file of ``probe.tls`` can't be used.
-        """
-        try:
-            self._fronts = {port: Front.of(port, self._config.probe.tls) for port in RAFT_PORTS}
-        except NodeError as error:
-            raise StartError(f"probe.tls: {error}") from error
-        node = self._config.node
-        if node.id is not None:
-            self._take(NodeIdentity(id=node.id, address=node.raft or ""))
-        elif node.raft is not None and node.api.url is None and self.enabled and self._port() != "vault":
-            self._identifying = asyncio.create_task(self._identify(node.raft))
-        self.turn()
+        async def begin() -> None:
+            """Probe so: who is probed there and so already goes on."""
+            before, self._config = self._config.node, config
+            self._fronts, self._made_for = fronts, made_for
+            self._dial = {peer.id: peer.address for peer in config.peers}
+            if (config.node.id, config.node.raft) != (before.id, before.raft):
+                self._introduce(config.node)
+            self._ask_for_id()
+            self.turn()
+
+        return Ready(begin)
 
     def turn(self) -> None:
         """Have one prober a member, at its present address."""
-        if not self.enabled:
-            return
-        places = {peer: self._address_of(peer) for peer in self._table.members}
+        places = {peer: self._address_of(peer) for peer in self._table.members} if self.enabled else {}
+        port = self._port()
+        front = None if port == "vault" else self._fronts[port]
         self._probers.assign(
-            {peer: place for peer, place in places.items() if place is not None and place != self._asked}
+            {
+                peer: _Way(place, port, front)
+                for peer, place in places.items()
+                if place is not None and place != self._asked
+            }
         )
         timing = self._timing()
         for prober in self._probers.workers():
@@ -94,17 +116,30 @@ class Probing:
         kind = self._kind()
         return (url is None or kind is not None) and (kind not in _LIMITED or probe.port is not None)
 
-    def _prober(self, peer: str, address: tuple[str, int]) -> RaftProber | TlsProber:
-        port = self._port()
-        if port == "vault":
-            return TlsProber(peer, address, self._timing(), self._take, self._rng)
-        front = self._fronts[port]
-        return RaftProber(peer, address, self._timing(), self._take, self._rng, front=front)
+    def _prober(self, peer: str, way: _Way) -> RaftProber | TlsProber:
+        if way.front is None:
+            return TlsProber(peer, way.address, self._timing(), self._take, self._rng)
+        return RaftProber(peer, way.address, self._timing(), self._take, self._rng, front=way.front)
 
     def _port(self) -> Port:
         """What stands before the protocol: as the operator says, else as the node's system has it."""
         kind = self._kind()
         return self._config.probe.port or (kind if kind is not None and kind != "json" else "plain")
+
+    def _introduce(self, node: NodeConfig) -> None:
+        """Take the own node's id from the configuration, if it is there."""
+        if self._identifying is not None:
+            self._identifying.cancel()
+            self._identifying = self._asked = None
+        if node.id is not None:
+            self._take(NodeIdentity(id=node.id, address=node.raft or ""))
+
+    def _ask_for_id(self) -> None:
+        """Ask the own node for its id where nothing else tells it."""
+        node = self._config.node
+        unknown = self._table.node.id is None and self._identifying is None and node.api.url is None
+        if unknown and node.raft is not None and self.enabled and self._port() != "vault":
+            self._identifying = asyncio.create_task(self._identify(node.raft))
 
     async def _identify(self, address: str) -> None:
         """Learn the own node's id from its own answer, where nothing else tells it."""

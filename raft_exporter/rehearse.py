@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from raft_exporter.errors import StoreError
-from raft_exporter.evidence_log import Began, Judged, Record, Restored, Took
+from raft_exporter.evidence_log import Adopted, Began, Judged, Record, Restored, Took
 from raft_exporter.model.evidence import NodeIdentity
 from raft_exporter.model.judge import State, Verdict
 from raft_exporter.model.policy import Multiples, Policy
@@ -103,6 +103,8 @@ class Replay:
                 self._judge(table, at, wall)
             case Restored(at, memory, age):
                 table.restore(memory, age, at)
+            case Adopted(at, heartbeat_timeout, multiples, static):
+                table.adopt(self._change.of(heartbeat_timeout, multiples), static, at)
 
     def _judge(self, table: Table, at: float, wall: float) -> None:
         self.ends[-1] = wall

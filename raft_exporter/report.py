@@ -67,7 +67,9 @@ class _Member(Struct):
     refused_for_seconds: _Age = 0.0
 
 
-class _Document(Struct):
+class ReportDocument(Struct):
+    """A report as it is written; :func:`decode` holds it to more than its types say."""
+
     version: int
     node: _Node
     members: Annotated[list[_Member], Meta(max_length=MAX_ENTRIES)]
@@ -100,7 +102,7 @@ def encode(message: Message) -> bytes:
     one server it would be another configuration.
     """
     report = message.report
-    document = _Document(
+    document = ReportDocument(
         version=VERSION,
         node=_Node(
             id=report.reporter,
@@ -145,7 +147,7 @@ def decode(body: bytes, wall: float) -> Message:
         version = msgspec.json.decode(body, type=_Version).version
         if version != VERSION:
             raise ReportError("version", f"expected version {VERSION} of the report, got {version}")
-        document = msgspec.json.decode(body, type=_Document)
+        document = msgspec.json.decode(body, type=ReportDocument)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReportError("malformed", f"expected a sidecar's report, got something else: {error}") from error
     node, configuration = document.node, _configuration(document.configuration)

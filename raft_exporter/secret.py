@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def place(path: str) -> str:
+    """Write for a message where a secret's file is; what is no absolute path may be the secret itself."""
+    return path if path.startswith("/") else f"a relative path of {len(path)} characters"
+
+
 class Secret:
     """Holds a token or password; neither ``str`` nor ``repr`` shows it."""
 

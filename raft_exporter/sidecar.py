@@ -6,20 +6,21 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from aiohttp import web
 from prometheus_client import disable_created_metrics
 
+from raft_exporter.change import Change, Ready
 from raft_exporter.checkup import Checkup, Surroundings, checkup
 from raft_exporter.chronicle import Chronicle
-from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
-from raft_exporter.errors import StartError, system_reason
+from raft_exporter.config import Config
+from raft_exporter.discovery import TargetGroup, target_groups
 from raft_exporter.exposition import TableCollector, registry_of
+from raft_exporter.face import Face
 from raft_exporter.journal import Entry, EntryKind, Journal
 from raft_exporter.keeper import JOURNAL, Keeper
-from raft_exporter.logs import event
+from raft_exporter.logs import event, setup
 from raft_exporter.model.evidence import Evidence, NodeIdentity, Server, Suffrage
 from raft_exporter.model.observed_clock import ObservedClock
 from raft_exporter.model.override import Override
@@ -27,16 +28,21 @@ from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.neighbours import Neighbours
 from raft_exporter.node_sources import NodeSources
-from raft_exporter.notation import parse_listen_address
 from raft_exporter.override_desk import OverrideDesk
 from raft_exporter.probing import Probing
+from raft_exporter.reloader import Reloader
 from raft_exporter.secret import Secret
 from raft_exporter.sources.observer import ObserverSource
 from raft_exporter.store import Stored
 from raft_exporter.view import ClusterView, cluster_view
+from raft_exporter.web.access import HTTP_REASONS, Access
 from raft_exporter.web.app import make_app
+from raft_exporter.web.connections import CONNECTION_REASONS
 
 _log = logging.getLogger(__name__)
+
+_HTTP: Final = "http"
+"""The ``source`` of what the HTTP server refused, in ``raft_exporter_rejected_total``."""
 
 _FOREIGN: Final = "the stored state is of another node"
 
@@ -47,43 +53,67 @@ _DRAIN: Final = 0.8
 class Sidecar:
     """One sidecar: :meth:`start`, :meth:`judge_until`, :meth:`stop`, all in one event loop.
 
-    Invariant: only this event loop touches the table, so there are no locks.
+    ``token`` is that of the environment, which goes before that of the configuration; ``load`` reads the
+    configuration again. Invariant: only this event loop touches the table, so there are no locks.
     """
 
-    def __init__(self, config: Config, rng: random.Random, token: Secret | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        rng: random.Random,
+        token: Secret | None = None,
+        load: Callable[[], Config] | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         policy = Policy.of(config.node.heartbeat_timeout, config.policy)
         self._config = config
-        self._token = token
-        self._rng = rng
         self._real = loop.time
         self._wall = time.time
         self._clock = ObservedClock(self._real(), limit=policy.heartbeat_timeout)
         self._lag = 0.0
-        static = _static_members(config)
-        self.table = Table(policy, static, now=self._now())
+        self.table = Table(policy, _static_members(config), now=self._now())
         self._observer = ObserverSource(self._take, self.table.intake)
-        self._keeper = Keeper(config.store, self.table, static, self._wall, self._take_up_late)
+        self._keeper = Keeper(config.store, self.table, self._wall, self._take_up_late)
         self._stored_node: str | None = None
         self._chronicle = Chronicle(Journal(JOURNAL), self._wall, self._keeper.append)
         self._desk = OverrideDesk(self.table, self._chronicle, self._wall)
-        self._neighbours = Neighbours(config, self.table, self._take, self._overridden_elsewhere, rng)
-        self._node = NodeSources(config, self.table, self._take, self._now)
-        self._probing = Probing(config, self.table, self._take, lambda: self._node.kind, rng)
-        self._web: web.AppRunner | None = None
+        self._neighbours = Neighbours(self.table, self._take, self._overridden_elsewhere, rng)
+        self._node = NodeSources(self.table, self._take, self._now)
+        self._probing = Probing(self.table, self._take, lambda: self._node.kind, rng)
+        self._face = self._make_face(token)
+        parts = (
+            self._prepare,
+            self._face.prepare,
+            self._observer.prepare,
+            self._node.prepare,
+            self._neighbours.prepare,
+            self._probing.prepare,
+            self._prepare_store,
+        )
+        self._reloader = Reloader(config, load or (lambda: config), parts, self._wall)
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> list[str]:
-        """Take up what is stored, listen, begin to probe; give the base URLs served, or raise StartError."""
-        self._take_up(await self._keeper.open())
-        urls = await self._serve()
-        await self._listen()
-        await self._node.start()
-        self._chronicle.happened(EntryKind.STARTED)
-        self._probing.start()
-        return urls
+        """Take up what is stored, listen, begin to probe; give the base URLs served.
 
-    async def judge_until(self, stop: asyncio.Event) -> None:
-        """Judge all members ten times in a HeartbeatTimeout, and each second, until ``stop`` is set."""
+        StartError or ConfigError when that can't be done.
+        """
+        self._take_up(await self._keeper.open(_static_members(self._config)))
+        await self._reloader.begin()
+        self._following = asyncio.create_task(self._reloader.follow(self._face.prepare, self._face.changed))
+        event(_log, logging.INFO, "serving", urls=" ".join(self._face.urls))
+        self._chronicle.happened(EntryKind.STARTED)
+        return self._face.urls
+
+    async def reload(self) -> None:
+        """Read the configuration again and take it up whole; ConfigError or StartError: all is as before."""
+        await self._reloader.reload()
+
+    async def judge_until(self, stop: asyncio.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """Judge all members ten times in a HeartbeatTimeout, and each second, until ``stop`` is set.
+
+        ``alive`` is called each time.
+        """
         due = self._real()
         while not stop.is_set():
             due = max(due + self._tick(), self._real())
@@ -93,18 +123,19 @@ class Sidecar:
             except TimeoutError:
                 self._lag = max(self._real() - due, 0.0)
                 self._judge()
+                alive()
 
     async def stop(self) -> None:
         """Close everything: no unread answer is left at a node that answers."""
+        if self._following is not None:
+            self._following.cancel()
         leaving = self._probing.stop()
         await self._observer.close()
         await self._node.close()
         await self._neighbours.close()
-        if leaving:
-            await asyncio.wait(leaving, timeout=_DRAIN)
-        await self._keeper.close(self._now())
-        if self._web is not None:
-            await self._web.cleanup()
+        # Each of them may take most of the second that all of it may take.
+        probes = [asyncio.wait(leaving, timeout=_DRAIN)] if leaving else []
+        await asyncio.gather(self._face.close(), self._keeper.close(self._now()), *probes)
 
     def view(self) -> ClusterView:
         """The cluster as it is judged now."""
@@ -125,6 +156,10 @@ class Sidecar:
     def members(self) -> Collection[str]:
         """The ids of the members."""
         return self.table.members.keys()
+
+    def targets(self, asked_at: str) -> Sequence[TargetGroup] | None:
+        """The sidecars of all members, the own one at ``asked_at`` where nobody said where it is."""
+        return target_groups(self.table, self._neighbours.places(), asked_at, self._now())
 
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
@@ -153,6 +188,7 @@ class Sidecar:
             probes=self._probing.enabled,
             sidecars=self._neighbours.known(),
             clocks=self._neighbours.clocks,
+            silent_sidecars=self._neighbours.hints(),
             store=config.store.path,
             store_errors=self._keeper.errors,
             lag=self._lag,
@@ -226,7 +262,7 @@ class Sidecar:
         if self._desk.take(entries):
             self._keeper.replace(self._desk.entries())
 
-    async def _serve(self) -> list[str]:
+    def _make_face(self, token: Secret | None) -> Face:
         collector = TableCollector(
             self.table,
             now=self._now,
@@ -235,39 +271,48 @@ class Sidecar:
             lag=lambda: self._lag,
             store_errors=lambda: self._keeper.errors,
             kind=lambda: self._node.kind,
+            reloads=lambda: self._reloader.reloads,
         )
         disable_created_metrics()
-        app = make_app(registry_of(collector), self.view, self.ready, self, self._token)
-        self._web = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN)
-        await self._web.setup()
-        for text in self._config.web.listen:
-            host, port = parse_listen_address(text)
-            try:
-                await web.TCPSite(self._web, host or None, port).start()
-            except OSError as error:
-                raise StartError(f"web.listen: can't listen on {text}: {system_reason(error)}") from error
-        urls = [_url(address) for address in self._web.addresses]
-        event(_log, logging.INFO, "serving", urls=" ".join(urls))
-        return urls
+        for reason in (*HTTP_REASONS, *CONNECTION_REASONS):
+            self.table.intake.rejected[_HTTP, reason] = 0
+        access = Access(self._rejected)
+        app = make_app(registry_of(collector), self.view, self.ready, self, access)
+        return Face(app, access, token, self._neighbours.secrets, self._rejected)
 
-    async def _listen(self) -> None:
-        configured = self._config.observer.listen
-        if configured is not None:
-            for where in configured:
-                await self._observer.listen(where)
-            return
-        try:
-            await self._observer.listen(DEFAULT_OBSERVER_SOCKET, insisted=False)
-        except StartError as error:
-            event(_log, logging.WARNING, "no observer socket", error=error)
+    def _rejected(self, reason: str) -> None:
+        self.table.intake.rejected[_HTTP, reason] += 1
+
+    async def _prepare(self, config: Config) -> Change:
+        async def adopt() -> None:
+            """Judge and log as it says from now on."""
+            before, self._config = self._config, config
+            thresholds = config.node.heartbeat_timeout, config.policy
+            if thresholds != (before.node.heartbeat_timeout, before.policy) or config.peers != before.peers:
+                static, now = _static_members(config), self._now()
+                self.table.adopt(Policy.of(*thresholds), static, now)
+                self._keeper.adopted(static, now)
+            if config.log != before.log:
+                setup(config.log.level, config.log.format)
+
+        return Ready(adopt)
+
+    async def _prepare_store(self, config: Config) -> Change:
+        async def move() -> None:
+            """Keep everything as it says from now on."""
+            stored = await self._keeper.move(config.store, _static_members(config), self._now())
+            if stored is None:
+                return
+            # What this sidecar knows by itself is newer: of another file only the overrides are news.
+            self._chronicle.journal.restore(stored.journal)
+            if stored.memory is None or stored.memory.node in {None, self.table.node.id}:
+                self._desk.restore(stored.overrides)
+            self._keeper.replace(self._desk.entries())
+
+        return Ready(move)
 
 
 def _static_members(config: Config) -> list[Server]:
     return [
         Server(id=peer.id, address=peer.address, suffrage=Suffrage(peer.suffrage)) for peer in config.peers
     ]
-
-
-def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    host, port = address[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -33,7 +33,7 @@ _Ts = TypeVarTuple("_Ts")
 _PATIENCE: Final = 5.0
 """Seconds that anybody waits for the database: a disk that hangs is what we are here to report."""
 
-_FAREWELL: Final = 1.0
+_FAREWELL: Final = 0.8
 """Seconds that the end of the sidecar may take for it."""
 
 _RETRY: Final = 30.0
@@ -101,6 +101,10 @@ class Store:
         except TimeoutError:
             self._opened.cancel()
             return Stored()
+
+    def limit(self, limits: Limits) -> None:
+        """Hold other limits from the next writing on."""
+        self._limits = limits
 
     def save(self, memory: Memory, at: float) -> None:
         """Keep the table's memory as of the Unix time ``at``, in the place of the one before."""

@@ -28,6 +28,9 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
 MAX_FAULTS = 100
 
+_LONGEST_WORD = 20
+"""Characters: what is longer and stands for a word is no slip of the keyboard, but maybe a secret."""
+
 Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | None"
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -114,7 +117,7 @@ def to_struct(tree: Tree, cls: type[S], path: str, faults: Faults) -> S:
     given = tree if isinstance(tree, dict) else {}
     whole = tree is None or isinstance(tree, dict)
     if not whole:
-        faults.add(path, f"expected a mapping of keys, got {shown(tree)}")
+        faults.add(path, f"expected a mapping of keys, got {_kind(tree)}")
     fields = msgspec.structs.fields(cls)
     names = [field.encode_name for field in fields]
     for key in given:
@@ -176,10 +179,10 @@ class _Builder:
             raise _TooDeepError
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             kind = "an alias" if isinstance(event, yaml.AliasEvent) else "an anchor"
-            self._faults.add(path, f"expected the value itself, got {kind} {shown(event.anchor)}")
+            self._faults.add(path, f"expected the value itself, got {kind} {_word(event.anchor)}")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._faults.add(path, f"expected a value without a tag, got the tag {shown(tag)}")
+            self._faults.add(path, f"expected a value without a tag, got the tag {_word(tag)}")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path, depth)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -246,7 +249,7 @@ def _value(value: Tree, hint: Any, path: str, faults: Faults) -> object:
     ):
         return value
     quotes = " (put it in quotes)" if notation and not isinstance(value, list | dict) and base is str else ""
-    faults.add(path, f"expected {_expected(base, extras)}, got {shown(value)}{quotes}")
+    faults.add(path, f"expected {_expected(base, extras)}, got {_word(value)}{quotes}")
     return None
 
 
@@ -279,6 +282,15 @@ def join_path(path: str, key: str) -> str:
     """Write the path of a key under ``path``, which is empty at the top."""
     name = key if _PLAIN_KEY.fullmatch(key) else shown(key)
     return f"{path}.{name}" if path else name
+
+
+def _word(value: Tree) -> str:
+    long = isinstance(value, str) and len(value) > _LONGEST_WORD
+    return _kind(value) if long else shown(value)
+
+
+def _kind(value: Tree) -> str:
+    return f"a text of {len(value)} characters" if isinstance(value, str) else shown(value)
 
 
 def _problem(text: str | None) -> str:

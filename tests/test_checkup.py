@@ -30,6 +30,7 @@ def around(**facts: Any) -> Surroundings:
         "probes": True,
         "sidecars": frozenset(),
         "clocks": {},
+        "silent_sidecars": {},
         "store": None,
         "store_errors": 0,
         "lag": 0.0,
@@ -111,7 +112,10 @@ def test_a_raft_port_is_as_it_was_found(kind: ProbeKind, outcome: Outcome, ok: b
 def test_a_sidecar_reports_or_does_not_or_is_not_known() -> None:
     made = table("n1", "n2", "n3", "n4")
     probed(made, "n2", Outcome.OK, ProbeKind.SIDECAR)
-    found = checks(made, sidecars=frozenset({"n2", "n3"}))
+    known, silent = frozenset({"n2", "n3"}), {"n3": "its proof is wrong"}
+    assert "is it running" in checks(made, sidecars=known)["sidecar of n3"].hint
+    found = checks(made, sidecars=known, silent_sidecars=silent)
+    assert found["sidecar of n3"].hint == "its proof is wrong"
     assert [found[f"sidecar of {peer}"].ok for peer in ("n2", "n3", "n4")] == [True, False, None]
     assert "sidecar of n1" not in found
 

@@ -145,9 +145,9 @@ def test_run_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Sign
         stack.callback(process.kill)
         assert process.stderr is not None
         first = json.loads(process.stderr.readline())
-        assert (first["msg"], first["urls"]) == ("serving", f"http://{where}")
+        assert (first["msg"], first["address"]) == ("waiting for the observer", f"unix:{tmp_path}/s")
         second = json.loads(process.stderr.readline())
-        assert (second["msg"], second["address"]) == ("waiting for the observer", f"unix:{tmp_path}/s")
+        assert (second["msg"], second["urls"]) == ("serving", f"http://{where}")
         assert requests.get(f"http://{where}/-/ready", timeout=5).status_code == 503
         process.send_signal(number)
         rest = [json.loads(line)["msg"] for line in process.stderr]

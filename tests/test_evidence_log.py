@@ -18,6 +18,7 @@ import pytest
 from raft_exporter.database import Batch, Block, Database, Limits
 from raft_exporter.errors import StoreError
 from raft_exporter.evidence_log import (
+    Adopted,
     Began,
     Judged,
     Losses,
@@ -73,6 +74,11 @@ class Sidecar:
         for each in evidence:
             self.recorder.took(each, self.at)
             self.table.take(each, self.at)
+
+    def adopt(self, static: Iterable[Server], multiples: Multiples) -> None:
+        self.static = tuple(static)
+        self.table.adopt(Policy.of(self.table.policy.heartbeat_timeout, multiples), self.static, self.at)
+        self.recorder.adopted(self.table, self.static, self.at)
 
     def judge(self) -> None:
         self.moved += [(self.at, each) for each in self.table.judge(self.at)]
@@ -444,3 +450,27 @@ def test_a_file_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
         list(read_file(tmp_path / "no"))
     with pytest.raises(StoreError, match="Is a directory"):
         list(read_file(tmp_path))
+
+
+def test_what_was_adopted_comes_back_as_the_call_that_it_was(path: Path) -> None:
+    blocks: list[Block] = []
+    sidecar = Sidecar(blocks.append, static=[N1], h=2.0)
+    sidecar.adopt([N1, N2], Multiples(gone_after=7.0))
+    sidecar.recorder.flush()
+    records, _ = read(stored(path, blocks))
+    assert records[1:] == [Adopted(0.0, 2.0, Multiples(gone_after=7.0), (N1, N2))]
+
+
+def test_a_log_that_begins_in_the_middle_begins_with_a_seed(path: Path) -> None:
+    sidecar, _ = a_day()
+    blocks: list[Block] = []
+    sidecar.recorder = Recorder(blocks.append, lambda: sidecar.wall)
+    sidecar.recorder.moved_in(sidecar.table, (), sidecar.at)
+    sidecar.live(3.0, *alive("n1", "n2", "n3"))
+    sidecar.recorder.flush()
+    records, losses = read(stored(path, blocks))
+    assert losses == Losses()
+    assert isinstance(records[0], Began)
+    assert records[0].at == 20.0
+    assert told(records)[:2] == [NodeIdentity("n1", N1.address), Configuration((N1, N2, N3), 1)]
+    assert sum(isinstance(each, Judged) for each in records) == 6

@@ -10,19 +10,24 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raft_exporter"
 LAYERS = (
-    {"__main__"},
+    {"__main__", "reference"},
     {"cli"},
     {
         "demo",
+        "check_config_command",
+        "healthcheck_command",
         "override_command",
         "events_command",
+        "probe_command",
         "rehearse_command",
         "rules_command",
+        "run_command",
         "dashboards_command",
         "status_command",
         "doctor_command",
     },
-    {"sidecar", "neighbours", "node_sources", "probing", "client", "asking", "terminal", "reporting"},
+    {"sidecar", "client", "asking", "terminal", "reporting"},
+    {"face", "neighbours", "node_sources", "probing", "reloader", "service_manager"},
     {"web"},
     {
         "chronicle",
@@ -37,13 +42,16 @@ LAYERS = (
         "kubernetes",
         "metrics",
         "wording",
-        "secret",
+        "report_proof",
+        "from_files",
         "answers",
         "checkup",
+        "discovery",
     },
+    {"change", "reloads", "web_config"},
     {"config", "wire", "logs", "journal", "report", "store", "evidence_log", "database", "database_file"},
-    {"schema", "bounds"},
-    {"strict_yaml", "notation", "lookups", "shipped"},
+    {"schema", "bounds", "server_tls"},
+    {"strict_yaml", "notation", "lookups", "shipped", "secret", "file_state", "log_rate"},
     {"model", "errors"},
     {"__init__"},
 )
@@ -127,6 +135,16 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 def test_whatever_is_imported_is_declared_or_in_the_standard_library() -> None:
-    declared = {"aiohttp", "click", "msgpack", "msgspec", "prometheus_client", "yaml", "requests", "rich"}
+    declared = {
+        "aiohttp",
+        "bcrypt",
+        "click",
+        "msgpack",
+        "msgspec",
+        "prometheus_client",
+        "requests",
+        "rich",
+        "yaml",
+    }
     found = {module.split(".")[0] for path in modules() for module in imports(path)}
     assert found - set(sys.stdlib_module_names) - {"raft_exporter"} == declared

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from raft_exporter.config import Config, ObserverConfig
 from raft_exporter.errors import StartError
 from raft_exporter.model.evidence import (
     Configuration,
@@ -25,6 +26,7 @@ from raft_exporter.model.evidence import (
 )
 from raft_exporter.model.histogram import BOUNDS
 from raft_exporter.model.intake import Intake
+from raft_exporter.sources import observer
 from raft_exporter.sources.observer import SOURCE, ObserverSource
 from tests.waiting import until
 
@@ -47,6 +49,11 @@ class Sidecar:
         self.intake = Intake()
         self.source = ObserverSource(self.taken.append, self.intake)
 
+    async def listen(self, *where: str) -> None:
+        """Listen on these addresses, or, without any, where it does by default."""
+        config = Config(observer=ObserverConfig(listen=where or None))
+        await (await self.source.prepare(config)).commit()
+
     @property
     def up(self) -> bool | None:
         return self.intake.up[SOURCE]
@@ -58,7 +65,7 @@ class Sidecar:
 @asynccontextmanager
 async def listening(path: Path) -> AsyncIterator[Sidecar]:
     sidecar = Sidecar()
-    await sidecar.source.listen(f"unix:{path}")
+    await sidecar.listen(f"unix:{path}")
     try:
         yield sidecar
     finally:
@@ -115,9 +122,12 @@ async def test_every_kind_of_message_is_handed_on(tmp_path: Path) -> None:
     assert not any(sidecar.intake.rejected.values())
 
 
-async def test_an_observer_that_is_not_insisted_on_is_nothing_missing_until_it_came(tmp_path: Path) -> None:
+async def test_an_observer_that_is_not_insisted_on_is_nothing_missing_until_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observer, "DEFAULT_OBSERVER_SOCKET", f"unix:{tmp_path / 's'}")
     sidecar = Sidecar()
-    await sidecar.source.listen(f"unix:{tmp_path / 's'}", insisted=False)
+    await sidecar.listen()
     try:
         assert sidecar.up is None
         writer = await connected(tmp_path / "s", HELLO)
@@ -167,7 +177,7 @@ async def test_a_reset_connection_is_an_end_like_any_other(tmp_path: Path) -> No
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    await sidecar.source.listen(f"tcp:127.0.0.1:{port}")
+    await sidecar.listen(f"tcp:127.0.0.1:{port}")
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(lines(HELLO))
@@ -196,7 +206,7 @@ async def test_a_stale_socket_file_is_replaced_and_removed_at_the_end(tmp_path: 
 async def test_a_socket_that_another_process_serves_is_left_alone(tmp_path: Path) -> None:
     async with listening(tmp_path / "s") as sidecar:
         with pytest.raises(StartError, match="another process listens there"):
-            await Sidecar().source.listen(f"unix:{tmp_path / 's'}")
+            await Sidecar().listen(f"unix:{tmp_path / 's'}")
         writer = await connected(tmp_path / "s", HELLO)
         await until(lambda: sidecar.up)
         await hang_up(writer)
@@ -213,5 +223,57 @@ async def test_what_cannot_be_listened_on_is_one_line(
 
     monkeypatch.setattr(asyncio, "start_server", denied)
     with pytest.raises(StartError, match=r"^observer\.listen: can't listen on [^\n]+$"):
-        await Sidecar().source.listen(where.format(tmp_path))
+        await Sidecar().listen(where.format(tmp_path))
     assert (tmp_path / "file").read_text() == ""
+
+
+async def test_other_addresses_are_taken_up_and_the_observer_at_a_kept_one_stays(tmp_path: Path) -> None:
+    kept, gone, new = (f"unix:{tmp_path / name}" for name in ("kept", "gone", "new"))
+    sidecar = Sidecar()
+    await sidecar.listen(kept, gone)
+    try:
+        writer = await connected(tmp_path / "kept", HELLO)
+        await until(lambda: sidecar.up)
+        await sidecar.listen(kept, new)
+        assert sidecar.up
+        assert [(tmp_path / name).exists() for name in ("kept", "gone", "new")] == [True, False, True]
+        writer.write(lines(LEADER))
+        await until(lambda: LeaderChanged("n2", "b:1") in sidecar.taken)
+        await sidecar.listen(new)
+        await until(lambda: sidecar.up is False)
+        assert sidecar.taken[-1] == StatusLost()
+        await hang_up(writer)
+        await hang_up(await connected(tmp_path / "new", HELLO))
+        await until(lambda: [type(each) for each in sidecar.taken].count(NodeIdentity) == 2)
+    finally:
+        await sidecar.source.close()
+
+
+async def test_what_is_not_taken_up_leaves_no_socket_and_no_observer(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with listening(tmp_path / "s") as sidecar:
+        writer = await connected(tmp_path / "s", HELLO)
+        await until(lambda: sidecar.up)
+        with pytest.raises(StartError, match=r"observer\.listen: "):
+            await sidecar.listen(f"unix:{tmp_path / 'new'}", f"unix:{tmp_path / 'file'}")
+        assert not (tmp_path / "new").exists()
+        assert sidecar.up
+        prepared = await sidecar.source.prepare(
+            Config(observer=ObserverConfig(listen=(f"unix:{tmp_path / 'new'}",)))
+        )
+        reader, early = await asyncio.open_unix_connection(tmp_path / "new")
+        assert await reader.read() == b""
+        await prepared.discard()
+        assert not (tmp_path / "new").exists()
+        await hang_up(early)
+        assert [type(each) for each in sidecar.taken] == [NodeIdentity]
+        await hang_up(writer)
+
+
+async def test_no_address_at_all_takes_the_source_out_of_what_is_watched(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    await sidecar.listen(f"unix:{tmp_path / 's'}")
+    assert sidecar.up is False
+    await (await sidecar.source.prepare(Config(observer=ObserverConfig(listen=())))).commit()
+    assert SOURCE not in sidecar.intake.up
+    await sidecar.source.close()

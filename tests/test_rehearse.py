@@ -119,8 +119,16 @@ memory = st.builds(
         max_size=4,
     ).map(tuple),
 )
-step = st.tuples(st.floats(0.001, 4), st.integers(1, 20), st.lists(evidence, max_size=6), st.booleans())
-"""Seconds from one judging to the next, how often, what is told before each, and whether all are well."""
+adopted = st.tuples(servers, st.builds(Multiples, gone_after=st.just(6.0), dwell=st.floats(0, 9)))
+step = st.tuples(
+    st.floats(0.001, 4),
+    st.integers(1, 20),
+    st.lists(evidence, max_size=6),
+    st.booleans(),
+    st.none() | adopted,
+)
+"""Seconds from one judging to the next, how often, what is told before each, whether all are well, and what
+is adopted before."""
 
 
 @given(st.none() | st.tuples(memory, st.floats(-10, 4000)), servers, st.lists(step, max_size=12))
@@ -132,7 +140,9 @@ def test_a_replay_under_the_recorded_policy_says_exactly_the_same(
     sidecar = Sidecar(blocks.append, static)
     if remembered is not None:
         sidecar.restore(*remembered)
-    for every, count, told, well in steps:
+    for every, count, told, well, other in steps:
+        if other is not None:
+            sidecar.adopt(*other)
         for _ in range(count):
             sidecar.at += every
             sidecar.wall += every

@@ -21,7 +21,9 @@ from raft_exporter.model.evidence import Outcome, ProbeKind, ProbeResult, Report
 from raft_exporter.model.override import Override
 from raft_exporter.report import Message, encode
 from raft_exporter.sources import reports
-from raft_exporter.sources.reports import REJECTIONS, FetchTiming, ReportFetcher, Told, open_session
+from raft_exporter.sources.no_report import REJECTIONS, no_report
+from raft_exporter.sources.report_trust import ReportTrust
+from raft_exporter.sources.reports import FetchTiming, ReportFetcher, Told, open_session
 from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
 from tests.serving import Handler, serving
 from tests.waiting import until
@@ -107,6 +109,7 @@ async def fetching(
     on_host: bool = True,
     told: bool = False,
     rng: random.Random | None = None,
+    trust: ReportTrust | None = None,
 ) -> AsyncIterator[ReportFetcher]:
     place = SidecarPlace(url, on_host=on_host, told=told)
     async with open_session() as session:
@@ -118,6 +121,7 @@ async def fetching(
             urls=heard.urls,
             told=heard.told,
             rng=rng or random.Random(1),
+            trust=trust or ReportTrust(),
             wall=lambda: WALL,
         )
         task = asyncio.create_task(fetcher.run())
@@ -425,7 +429,7 @@ KEY = aiohttp.client_reqrep.ConnectionKey(
     ],
 )
 def test_errors_are_classed(error: Exception, outcome: Outcome, reason: str | None) -> None:
-    found = reports._no_report(error)
+    found = no_report(error)
     assert (found.outcome, found.reason) == (outcome, reason)
 
 
@@ -579,6 +583,46 @@ def test_whatever_is_told_stays_bounded_and_what_was_another_nodes_never_comes_b
         assert urls_of(urls).get("n2") not in gone
         assert set(urls.telling("n1").values()) <= set(urls_of(urls).values())
         assert all(len(known) <= 4 for known in urls._told.values())
+
+
+def test_another_configuration_leaves_what_was_told() -> None:
+    urls = SidecarUrls({}, T, "http://me:1")
+    urls.told({"n2": "http://told:2", "n3": "http://told:3"}, MEMBERS)
+    urls.configure({"n3": "http://given:3"})
+    assert urls_of(urls) == {"n2": "http://told:2", "n3": "http://given:3"}
+    assert urls.telling("n1") == {}
+
+
+@pytest.mark.parametrize(
+    ("configured", "template", "advertised", "own"),
+    [
+        ({}, None, None, None),
+        ({}, T, None, "http://10.0.0.1:9641"),
+        ({"n1": "http://given:1"}, T, None, "http://given:1"),
+        ({"n1": "http://given:1"}, T, "http://me:1", "http://me:1"),
+    ],
+)
+def test_the_own_url_is_the_advertised_one_or_else_as_for_any_member_but_never_told(
+    configured: dict[str, str], template: str | None, advertised: str | None, own: str | None
+) -> None:
+    urls = SidecarUrls(configured, template, advertised)
+    urls.told({"n1": "http://told:1", "n2": "http://told:2"}, MEMBERS)
+    found = urls.of_all(MEMBERS, "n1")
+    assert found.get("n1") == own
+    assert found.get("n2") == ("http://10.0.0.2:9641" if template else None)
+    assert "n9" not in urls.of_all(MEMBERS, "n9")
+
+
+def test_a_told_url_is_given_to_prometheus_once_the_report_came_from_it_and_stays_when_it_fails() -> None:
+    urls = SidecarUrls({})
+    urls.told({"n2": "http://told:2"}, MEMBERS)
+    assert urls.of_all(MEMBERS, "n1") == {}
+    urls.succeeded("n2", "http://told:2")
+    for _ in range(10):
+        urls.failed("n2", "http://told:2")
+    assert urls.of_all(MEMBERS, "n1") == {"n2": "http://told:2"}
+    urls.belongs_to_another("n2", "http://told:2")
+    assert urls.of_all(MEMBERS, "n1") == {}
 
 
 async def test_a_lost_syn_is_sent_again_before_the_kernel_would(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ async def test_without_the_default_observer_socket_it_says_so_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("raft_exporter.sidecar.DEFAULT_OBSERVER_SOCKET", f"unix:{tmp_path}/file/s")
+    monkeypatch.setattr("raft_exporter.sources.observer.DEFAULT_OBSERVER_SOCKET", f"unix:{tmp_path}/file/s")
     settings = Config(web=WebConfig(listen=("[::1]:0",)))
     async with running(settings) as (_, urls):
         assert urls[0].startswith("http://[::1]:")

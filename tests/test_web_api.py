@@ -25,7 +25,8 @@ from raft_exporter.answers import (
     StandingOverrides,
 )
 from raft_exporter.checkup import Check, Checkup
-from raft_exporter.errors import StartError
+from raft_exporter.discovery import TargetGroup
+from raft_exporter.errors import ConfigError, RaftExporterError, StartError
 from raft_exporter.journal import Entry, EntryKind, Journal, evidence_ages
 from raft_exporter.model.evidence import Report, Role
 from raft_exporter.model.judge import MemberEvidence, Reason, State
@@ -34,8 +35,9 @@ from raft_exporter.report import Message, decode, encode
 from raft_exporter.secret import Secret
 from raft_exporter.view import ClusterView
 from raft_exporter.web import api
-from raft_exporter.web.access import check_access, token_from
+from raft_exporter.web.access import Access, token_from
 from raft_exporter.web.app import make_app
+from raft_exporter.web.local import check_local
 
 WALL = 1_700_000_000.0
 
@@ -49,6 +51,8 @@ class Desk:
         self.held = Overrides()
         self.ids = {"n1", "n2", "a/b", "50% ü"}
         self.stored = True
+        self.fault: RaftExporterError | None = None
+        self.reloads = 0
 
     def report(self) -> bytes | None:
         return None if self.message is None else encode(self.message)
@@ -65,12 +69,20 @@ class Desk:
     def checkup(self) -> Checkup:
         return Checkup((Check("store", None, "nothing outlives a restart", "--store PATH"),))
 
+    def targets(self, asked_at: str) -> Sequence[TargetGroup] | None:
+        return None
+
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
     ) -> tuple[Override, bool]:
         override = Override(WALL, "n1", state, WALL + seconds, author, reason, peer)
         self.held.merge([override])
         return override, self.stored
+
+    async def reload(self) -> None:
+        self.reloads += 1
+        if self.fault is not None:
+            raise self.fault
 
     async def clear_override(self, peer: str, author: str, reason: str) -> bool | None:
         if peer not in self.held.standing(WALL):
@@ -107,9 +119,9 @@ class Face:
 @asynccontextmanager
 async def serving(token: str | None = None) -> AsyncIterator[Face]:
     desk = Desk()
-    app = make_app(
-        CollectorRegistry(), no_view, lambda: True, desk, Secret(token) if token is not None else None
-    )
+    access = Access(lambda _: None)
+    access.take(Secret(token) if token is not None else None, None)
+    app = make_app(CollectorRegistry(), no_view, lambda: True, desk, access)
     async with TestServer(app) as server, ClientSession() as session:
         yield Face(desk, session, str(server.make_url("")))
 
@@ -117,6 +129,21 @@ async def serving(token: str | None = None) -> AsyncIterator[Face]:
 @pytest.fixture(autouse=True)
 def fixed_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.routes, "__defaults__", (lambda: WALL,))
+
+
+# reload
+
+
+async def test_a_reload_says_whether_the_configuration_was_taken_up() -> None:
+    async with serving() as face:
+        async with face._session.post(f"{face._url}/-/reload") as response:
+            assert (response.status, await response.text()) == (200, "ok\n")
+        face.desk.fault = ConfigError(["c.yml: a: expected b, got c", "c.yml: d: no"])
+        assert await face.ask("POST", "/-/reload") == (
+            422,
+            {"error": "c.yml: a: expected b, got c; c.yml: d: no"},
+        )
+        assert face.desk.reloads == 2
 
 
 # reports and events
@@ -452,7 +479,7 @@ def request_from(peername: object) -> web.Request:
     "peername", [("127.0.0.1", 1), ("127.8.8.8", 1), ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0)]
 )
 def test_loopback_is_this_machine(peername: object) -> None:
-    check_access(request_from(peername), None)
+    check_local(request_from(peername))
 
 
 @pytest.mark.parametrize(
@@ -461,14 +488,14 @@ def test_loopback_is_this_machine(peername: object) -> None:
 )
 def test_whatever_is_not_loopback_is_not_this_machine(peername: object) -> None:
     with pytest.raises(web.HTTPForbidden):
-        check_access(request_from(peername), None)
+        check_local(request_from(peername))
 
 
 def test_a_request_without_a_transport_is_from_nowhere() -> None:
     request = request_from(("127.0.0.1", 1))
     request._protocol.transport = None
     with pytest.raises(web.HTTPForbidden):
-        check_access(request, None)
+        check_local(request)
 
 
 def test_the_token_of_the_environment_goes_before_that_of_the_file(tmp_path: Path) -> None:
@@ -510,7 +537,7 @@ def test_every_path_is_documented_and_every_documented_path_is_served() -> None:
         for route in app.router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    documented = set(re.findall(r"`(GET|PUT|DELETE) (/[^`?]+)", API))
+    documented = set(re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]+)", API))
     apart = {
         (method, path) for method, path in served if path in {"/", "/metrics"} or path.startswith("/page/")
     }
@@ -518,7 +545,7 @@ def test_every_path_is_documented_and_every_documented_path_is_served() -> None:
 
 
 def test_the_documented_report_is_one_and_has_every_field() -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", API, re.DOTALL)
+    (example,) = re.findall(r"```json\n(\{.*?)```", API, re.DOTALL)
     message = decode(example.encode(), WALL)
     assert message.refused == ()
     assert msgspec.json.decode(encode(message)) == msgspec.json.decode(example)

@@ -22,6 +22,7 @@ from raft_exporter.model.policy import Policy
 from raft_exporter.model.table import Table
 from raft_exporter.view import ClusterView, cluster_view
 from raft_exporter.web import stream
+from raft_exporter.web.access import Rights
 from raft_exporter.web.stream import MAX_STREAMS, SHOWN_EVENTS, PageStream, Seconds
 
 PATIENCE: Final = 10.0
@@ -56,6 +57,7 @@ class Sidecar:
         self.journal = Journal(1000)
         self.views = 0
         self.padding = ""
+        self.rights = Rights(with_token=False)
 
     def view(self) -> ClusterView:
         self.views += 1
@@ -111,7 +113,8 @@ class Served:
 @asynccontextmanager
 async def serving(*, with_token: bool = False) -> AsyncIterator[Served]:
     sidecar, turns = Sidecar(), Turns()
-    pages = PageStream(sidecar.view, sidecar.events, turns, with_token=with_token)
+    sidecar.rights = Rights(with_token=with_token)
+    pages = PageStream(sidecar.view, sidecar.events, turns, lambda: sidecar.rights)
     app = web.Application()
     app.add_routes([web.get("/stream", pages.serve)])
     timeout = ClientTimeout(total=None)
@@ -245,6 +248,17 @@ async def test_all_pages_are_let_go_when_the_sidecar_stops() -> None:
         await page.opening()
         served.turns.beat(go_on=False)
         assert await page.ended()
+
+
+async def test_a_page_has_to_come_again_when_others_may_come() -> None:
+    async with serving() as served:
+        async with served.page() as page:
+            await page.opening()
+            served.sidecar.rights = Rights(with_token=True)
+            served.turns.beat()
+            assert await page.ended()
+        async with served.page() as page:
+            assert (await page.opening())["hello"]["changes"] == "token"
 
 
 async def test_seconds_wait_for_the_next_whole_one_and_end_when_stopped() -> None:

@@ -36,7 +36,13 @@ class Multiples(Struct, frozen=True):
         ),
     ] = 2
     refusal_span: Annotated[
-        float, Meta(ge=0, le=1000, description="The least time between the first and the last of them.")
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="The least time between the first and the last of them: within one moment of a "
+            "restart several are one.",
+        ),
     ] = 0.5
     probe_failures: Annotated[
         int,
@@ -59,21 +65,38 @@ class Multiples(Struct, frozen=True):
     ] = 5.5
     alone_after: Annotated[
         float,
-        Meta(gt=0, le=1000, description="The same, with no other sidecar to confirm it."),
+        Meta(
+            gt=0,
+            le=1000,
+            description="The same, with no other sidecar to confirm it: a cut link would look alike.",
+        ),
     ] = 15.0
     stall_after: Annotated[
         float,
         Meta(
             gt=0,
             le=1000,
-            description="Silence of a process whose host answers, before it is taken for gone.",
+            description="Silence of a process whose host answers, before it is taken for gone. Until then it "
+            "is stalled: what stands still may go on.",
         ),
     ] = 10.0
     join_grace: Annotated[
-        float, Meta(ge=0, le=1000, description="How long a member that just joined may need to start.")
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How long a member that just joined may need to start. Until then it is unknown, and "
+            "a restart is no alert.",
+        ),
     ] = 15.0
     rise: Annotated[
-        int, Meta(ge=1, le=100, description="Successes in a row that bring a member back from offline.")
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Successes in a row that bring a member back from offline: one may be of a crash "
+            "loop.",
+        ),
     ] = 4
     rise_span: Annotated[
         float,
@@ -85,11 +108,21 @@ class Multiples(Struct, frozen=True):
         ),
     ] = 3.0
     rise_span_max: Annotated[
-        float, Meta(ge=0, le=10000, description="The most that damping makes of rise_span.")
+        float,
+        Meta(
+            ge=0,
+            le=10000,
+            description="The most that damping makes of rise_span: an all-clear must come some time.",
+        ),
     ] = 60.0
     dwell: Annotated[
         float,
-        Meta(ge=0, le=1000, description="The least time between two opposite changes of one member."),
+        Meta(
+            ge=0,
+            le=1000,
+            description="The least time between two opposite changes of one member: noise at a threshold is "
+            "not shown.",
+        ),
     ] = 1.0
     penalty_half_life: Annotated[
         float,
@@ -101,10 +134,20 @@ class Multiples(Struct, frozen=True):
         ),
     ] = 300.0
     flapping_above: Annotated[
-        float, Meta(gt=0, le=1000, description="The penalty above which a member is flapping.")
+        float,
+        Meta(
+            gt=0,
+            le=1000,
+            description="The penalty above which a member is flapping: four times offline within minutes.",
+        ),
     ] = 3.0
     flapping_below: Annotated[
-        float, Meta(gt=0, le=1000, description="The penalty below which it no longer is.")
+        float,
+        Meta(
+            gt=0,
+            le=1000,
+            description="The penalty below which it no longer is: far enough that the word does not flap.",
+        ),
     ] = 1.0
 
 

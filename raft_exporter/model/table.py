@@ -68,6 +68,7 @@ class Table:
         self._began_anew = False
         """The node's log began anew, below what it told before, and what was known then still stands."""
         self._static = tuple(static)
+        self._told_heartbeat_timeout: float | None = None
         self._memory: Memory | None = None
         self._memory_at = NEVER
         self._moved: list[Transition] = []
@@ -100,6 +101,13 @@ class Table:
                 self._take_report(evidence, now)
             case _:
                 self._take_configuration(evidence, now)
+
+    def adopt(self, policy: Policy, static: Sequence[Server], now: float) -> None:
+        """Go on with another policy and other static members; the HeartbeatTimeout that a node told stays."""
+        told = self._told_heartbeat_timeout
+        self.policy = policy if told is None else Policy.of(told, policy.multiples)
+        self._static = tuple(static)
+        self._set_members(now, grace=self.policy.join_grace)
 
     def judge(self, now: float) -> list[Transition]:
         """Judge every member and give what changed, those that joined or left since the last time first."""
@@ -391,6 +399,7 @@ class Table:
         self.node.address = identity.address or kept
         self.node.introduced_at = now
         if identity.heartbeat_timeout is not None:
+            self._told_heartbeat_timeout = identity.heartbeat_timeout
             self.policy = Policy.of(identity.heartbeat_timeout, self.policy.multiples)
         self._set_members(now)
 

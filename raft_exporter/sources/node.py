@@ -113,7 +113,7 @@ class NodeSource:
             self._failures = 0
             if not self._intake.up[SOURCE]:
                 self._intake.up[SOURCE] = True
-                self._say(logging.INFO, "the node answers", f"{self.kind} at {self._config.url}")
+                self._say(logging.INFO, "the node answers", f"{self.kind} at {self._url}")
             for each in evidence:
                 self._take(each)
             self._tell_hints()

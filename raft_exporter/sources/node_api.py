@@ -15,9 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from raft_exporter.errors import NodeError, system_reason
-from raft_exporter.notation import shown
 from raft_exporter.schema import TlsConfig
-from raft_exporter.secret import Secret
+from raft_exporter.secret import Secret, place
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of an answer."""
@@ -41,7 +40,7 @@ class Answer(Struct, frozen=True):
     def json(self) -> object:
         """The body as JSON; NodeError where it is none."""
         if self.content_type != "application/json":
-            raise NodeError("content_type", f"expected application/json, got {shown(self.content_type)}")
+            raise NodeError("content_type", f"expected application/json, got another type")
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,6 +52,7 @@ class TokenFile:
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
+        self._where = place(path or "")
         self._seen: tuple[int, int] | None = None
         self._token: Secret | None = None
 
@@ -66,10 +66,10 @@ class TokenFile:
                 with self._path.open("rb") as file:
                     text = file.read(_MAX_TOKEN + 1).decode("utf-8", "replace").strip()
                 if not text.isprintable() or not 1 <= len(text) <= _MAX_TOKEN:
-                    raise NodeError("token_file", f"{self._path}: expected one line with a token")
+                    raise NodeError("token_file", f"{self._where}: expected one line with a token")
                 self._token, self._seen = Secret(text), (found.st_mtime_ns, found.st_ino)
         except OSError as error:
-            raise NodeError("token_file", f"{self._path}: {system_reason(error)}") from error
+            raise NodeError("token_file", f"{self._where}: {system_reason(error)}") from error
         return self._token
 
 

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from raft_exporter.change import Change, Ready
+from raft_exporter.config import DEFAULT_OBSERVER_SOCKET, Config
 from raft_exporter.errors import StartError, StreamError, system_reason
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, StatusLost
@@ -24,8 +27,25 @@ _READ: Final = 65_536
 """Bytes a turn: after each the event loop does its other work, whatever the stream's speed."""
 
 
+class _Listener:
+    """One address that the observer may connect to."""
+
+    def __init__(self, where: str, server: asyncio.Server, path: Path | None) -> None:
+        self.where = where
+        self._server = server
+        self._path = path
+
+    def close(self) -> None:
+        self._server.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    async def closed(self) -> None:
+        await self._server.wait_closed()
+
+
 class ObserverSource:
-    """Serves the observer on the given addresses. The latest connection is the node; it replaces older ones.
+    """Serves the observer where it is configured to. The latest connection is the node; it replaces older.
 
     Bad lines are counted by reason and skipped; nothing that arrives ends the source.
     """
@@ -33,51 +53,88 @@ class ObserverSource:
     def __init__(self, take: Callable[[Evidence], None], intake: Intake) -> None:
         self._take = take
         self._intake = intake
-        self._servers: list[asyncio.Server] = []
-        self._sockets: list[Path] = []
+        self._listeners: dict[str, _Listener] = {}
         self._current: asyncio.StreamWriter | None = None
+        self._came_by: str | None = None
+        """The address by which the present connection came."""
         self._closing = False
         self._told: set[str] = set()
         for reason in stream.REASONS:
             intake.rejected[SOURCE, reason] = 0
 
-    async def listen(self, where: str, *, insisted: bool = True) -> None:
-        """Listen on ``unix:/path`` or ``tcp:host:port``; StartError when that can't be had.
+    async def prepare(self, config: Config) -> Change:
+        """Get ready to listen where ``config`` says; StartError when an address of it can't be had.
 
-        Where it is not ``insisted`` on, an observer that never comes is nothing missing.
+        The default socket is not insisted on: an observer that never comes is nothing missing.
         """
-        address = parse_observer_listen(where)
+        listen = config.observer.listen
+        wanted = (DEFAULT_OBSERVER_SOCKET,) if listen is None else listen
+        new: list[_Listener] = []
         try:
-            if isinstance(address, Path):
-                server = await asyncio.start_unix_server(self._serve, sock=_bind(address), limit=_READ)
-                self._sockets.append(address)
-            else:
-                server = await asyncio.start_server(self._serve, *address, limit=_READ)
-        except OSError as error:
-            raise StartError(f"observer.listen: can't listen on {where}: {system_reason(error)}") from error
-        self._servers.append(server)
-        self._intake.up.setdefault(SOURCE, False if insisted else None)
-        event(_log, logging.INFO, "waiting for the observer", address=where)
+            for where in wanted:
+                if where not in self._listeners:
+                    new += [await self._listener(where)]
+        except StartError as error:
+            if listen is not None:
+                for listener in new:
+                    listener.close()
+                raise
+            event(_log, logging.WARNING, "no observer socket", error=error)
+
+        async def go_over() -> None:
+            self._listen_on(new, listen)
+
+        async def close() -> None:
+            for listener in new:
+                listener.close()
+
+        return Ready(go_over, close)
 
     async def close(self) -> None:
         """Stop listening and hang up, on who comes at the last moment too."""
         self._closing = True
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners.values():
+            listener.close()
         if self._current is not None:
             self._current.close()
-        for path in self._sockets:
-            path.unlink(missing_ok=True)
-        for server in self._servers:
-            await server.wait_closed()
+        for listener in self._listeners.values():
+            await listener.closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._closing:
+    def _listen_on(self, new: Sequence[_Listener], configured: Sequence[str] | None) -> None:
+        """Listen on the ``configured`` addresses, None: the default one; on others no more."""
+        wanted = {DEFAULT_OBSERVER_SOCKET} if configured is None else set(configured)
+        gone = [self._listeners.pop(where) for where in self._listeners.keys() - wanted]
+        for listener in new:
+            self._listeners[listener.where] = listener
+            event(_log, logging.INFO, "waiting for the observer", address=listener.where)
+        for listener in gone:
+            listener.close()
+        if self._current is not None and self._came_by not in self._listeners:
+            self._current.close()
+        if not self._listeners:
+            self._intake.up.pop(SOURCE, None)
+        elif not self._intake.up.get(SOURCE):
+            self._intake.up[SOURCE] = None if configured is None else False
+
+    async def _listener(self, where: str) -> _Listener:
+        address = parse_observer_listen(where)
+        serve = partial(self._serve, where)
+        try:
+            if isinstance(address, Path):
+                server = await asyncio.start_unix_server(serve, sock=_bind(address), limit=_READ)
+                return _Listener(where, server, address)
+            server = await asyncio.start_server(serve, *address, limit=_READ)
+        except OSError as error:
+            raise StartError(f"observer.listen: can't listen on {where}: {system_reason(error)}") from error
+        return _Listener(where, server, None)
+
+    async def _serve(self, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closing or where not in self._listeners:  # that configuration is not taken up yet
             writer.close()
             return
         if self._current is not None:
             self._current.close()
-        self._current = writer
+        self._current, self._came_by = writer, where
         try:
             await self._read(reader)
         except StreamError as error:
@@ -169,6 +226,8 @@ def _bind(path: Path) -> socket.socket:
         if _answers(path):
             raise OSError(None, "another process listens there")
         path.unlink()
+    elif path.exists():
+        raise OSError(None, "something else than a socket stands there")
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(str(path))

@@ -168,7 +168,7 @@ class PrometheusTelemetry:
             self._hint = (
                 "this is not Prometheus' text form: add ?format=prometheus to telemetry.prometheus.url"
             )
-            raise NodeError("content_type", f"{self._path}: expected text/plain, got {answer.content_type}")
+            raise NodeError("content_type", f"{self._path}: expected text/plain, got another type")
 
     def _failed(self, error: NodeError) -> None:
         self._intake.rejected[SOURCE, error.reason] += 1

@@ -2,19 +2,24 @@
 
 The report proves the host of a member, never its Raft process. An answer that is no report of this member
 is refused and counted.
+
+Where the others have to prove who they are, by the cluster's secret or by TLS, an answer that does not is
+nobody's word: it proves not even the host, or whoever has taken a dead node's address could have it look
+alive. A refused connection still does: it is the word of a host's kernel, which knows no secret, just as it
+is for the probes of the Raft port, and what it can feign, a stalled node, is judged offline in the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import random
 import ssl
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -25,26 +30,14 @@ from raft_exporter.errors import ReportError
 from raft_exporter.logs import event
 from raft_exporter.model.evidence import Outcome, ProbeKind, ProbeResult, Report
 from raft_exporter.report import MAX_BODY, Message, decode
-from raft_exporter.sources.connection import outcome_of
+from raft_exporter.report_proof import HEADER, Question
+from raft_exporter.sources.no_report import HINTS, NoReportError, no_report
+from raft_exporter.sources.report_trust import ReportTrust
 from raft_exporter.sources.sidecar_urls import SidecarPlace, SidecarUrls
 
 _log = logging.getLogger(__name__)
 
 PATH: Final = "/api/v1/report"
-
-REJECTIONS: Final = (
-    "status",
-    "content_type",
-    "too_large",
-    "malformed",
-    "version",
-    "wrong_node",
-    "broken",
-    "tls",
-    "override",
-    "url",
-)
-"""Why an answer was refused (``broken``: no whole HTTP answer), or one override or URL in it was."""
 
 _JITTER: Final = 0.2
 """Intervals vary by a fifth, so that the requests of many sidecars do not fall into step."""
@@ -52,6 +45,8 @@ _LOGGED_AFTER: Final = 3
 """Failures in a row that are worth a line; a lost packet is none."""
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _JSON: Final = "application/json"
+_REFUSALS: Final = {401: "unauthorized", 429: "too_many_requests"}
+_TRUSTING: Final = ReportTrust()
 
 
 class FetchTiming(Struct, frozen=True):
@@ -82,21 +77,11 @@ class FetchTiming(Struct, frozen=True):
         )
 
 
-class _NoReportError(Exception):
-    """``reason`` is the word under which a bad answer is counted; None: nothing answered."""
-
-    def __init__(self, outcome: Outcome, reason: str | None = None, detail: object = "") -> None:
-        self.outcome = outcome
-        self.reason = reason
-        self.detail = detail
-        super().__init__(reason)
-
-
 class Told(Struct, frozen=True):
     """Where a fetcher takes what it learns.
 
     ``evidence`` takes probe results and reports, ``message`` what else a report says (its overrides), and
-    ``rejected`` the word for each thing that was refused, one of :data:`REJECTIONS`.
+    ``rejected`` the word for each thing that was refused, one of ``no_report.REJECTIONS``.
     """
 
     evidence: Callable[[ProbeResult | Report], None]
@@ -119,7 +104,8 @@ def open_session() -> aiohttp.ClientSession:
 class ReportFetcher:
     """Asks the sidecar of one member for its report, for ever; one outstanding request.
 
-    ``peer`` is the member's server id; a report in another id's name is a bad answer.
+    ``peer`` is the member's server id; a report in another id's name is a bad answer. ``trust`` is by what
+    the two sides know each other.
     """
 
     def __init__(
@@ -132,6 +118,7 @@ class ReportFetcher:
         urls: SidecarUrls,
         told: Told,
         rng: random.Random,
+        trust: ReportTrust = _TRUSTING,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.peer = peer
@@ -142,6 +129,10 @@ class ReportFetcher:
         self._urls = urls
         self._told = told
         self._rng = rng
+        self._trust = trust
+        self._proof_demanded = trust.demands_proof_at(place.url)
+        self.hint = ""
+        """What could be done about the last failure; empty when there was none, or nothing is known."""
         self._wall = wall
         self._proved = False
         """The member's own report came from this place: whatever it answers comes from the member's host."""
@@ -181,10 +172,10 @@ class ReportFetcher:
             body = await self._fetch()
             took = loop.time() - began
             message = self._read(body)
-        except _NoReportError as error:
+        except NoReportError as error:
             self._failed(error)
             return
-        self._proved = True
+        self._proved, self.hint = True, ""
         self._urls.succeeded(self.peer, self.place.url)
         self._tell(Outcome.OK, round_trip=took, host_age=0.0)
         for reason in message.refused:
@@ -206,42 +197,65 @@ class ReportFetcher:
                 return await self._fetch_once(deadline - loop.time())
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 if not isinstance(error, aiohttp.ConnectionTimeoutError) or loop.time() >= deadline:
-                    raise _no_report(error) from error
+                    raise no_report(error) from error
 
     async def _fetch_once(self, patience: float) -> bytes:
+        question = self._question()
         async with self._session.get(
             self.place.url + PATH,
-            headers=_HEADERS,
+            headers=_HEADERS if question is None else _HEADERS | {"Authorization": question.authorization},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=patience, sock_connect=self.timing.connect),
+            ssl=self._context(),
+            server_hostname=self._trust.tls.server_name,
         ) as response:
             if response.status != 200:
-                raise _NoReportError(Outcome.BAD_ANSWER, "status", response.status)
+                reason = _REFUSALS.get(response.status, "status")
+                raise NoReportError(Outcome.BAD_ANSWER, reason, response.status)
             if response.content_type != _JSON:
-                raise _NoReportError(Outcome.BAD_ANSWER, "content_type", response.content_type)
+                raise NoReportError(Outcome.BAD_ANSWER, "content_type", response.content_type)
+            proof = response.headers.get(HEADER)
+            if question is not None and proof is None:
+                raise NoReportError(Outcome.BAD_ANSWER, "unproved")
+            body = await _read_bounded(response)
+            if question is not None and not question.is_answered_by(proof or "", response.status, body):
+                raise NoReportError(Outcome.BAD_ANSWER, "wrong_proof")
             if (date := _date(response)) is not None:
                 self._told.clock(date - self._wall())
-            return await _read_bounded(response)
+            return body
+
+    def _question(self) -> Question | None:
+        if self._trust.secrets is None:
+            return None
+        return Question(self.peer, self._trust.secrets.get(partial(self._told.rejected, "token_file")))
+
+    def _context(self) -> ssl.SSLContext | bool:
+        if self._trust.context is None:
+            return True
+        return self._trust.context.get(partial(self._told.rejected, "tls"))
 
     def _read(self, body: bytes) -> Message:
         try:
             message = decode(body, self._wall())
         except ReportError as error:
-            raise _NoReportError(Outcome.BAD_ANSWER, error.reason, error) from error
+            raise NoReportError(Outcome.BAD_ANSWER, error.reason, error) from error
         reporter = message.report.reporter
         if reporter != self.peer:
-            raise _NoReportError(Outcome.BAD_ANSWER, "wrong_node", f"the report of {reporter}")
+            raise NoReportError(Outcome.BAD_ANSWER, "wrong_node", f"the report of {reporter}")
         return message
 
-    def _failed(self, error: _NoReportError) -> None:
+    def _failed(self, error: NoReportError) -> None:
         if error.reason == "wrong_node":
             self._proved = False
             self._urls.belongs_to_another(self.peer, self.place.url)
         else:
             self._urls.failed(self.peer, self.place.url)
-        answered = error.outcome in {Outcome.REFUSED, Outcome.BAD_ANSWER}
+        answered = error.outcome is Outcome.REFUSED or (
+            error.outcome is Outcome.BAD_ANSWER and not self._proof_demanded
+        )
         known = self.place.on_host or self._proved
         self._tell(error.outcome, host_age=0.0 if answered and known else None)
+        self.hint = HINTS.get(error.reason or "", "")
         if error.reason is not None:
             self._told.rejected(error.reason)
         self._failures += 1
@@ -257,6 +271,7 @@ class ReportFetcher:
                 outcome=error.outcome,
                 reason=error.reason,
                 detail=error.detail,
+                hint=self.hint,
             )
 
     async def _rest(self, began: float) -> None:
@@ -295,22 +310,5 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_chunked(64 * 1024):
         body += piece
         if len(body) > MAX_BODY:
-            raise _NoReportError(Outcome.BAD_ANSWER, "too_large", f"more than {MAX_BODY} bytes")
+            raise NoReportError(Outcome.BAD_ANSWER, "too_large", f"more than {MAX_BODY} bytes")
     return bytes(body)
-
-
-def _no_report(error: Exception) -> _NoReportError:
-    """Class what went wrong with a request; whatever may be our own fault accuses nobody."""
-    match error:
-        case TimeoutError():
-            return _NoReportError(Outcome.TIMEOUT)
-        case ValueError() if not isinstance(error, OSError):  # also a host that no encoding has a name for
-            return _NoReportError(Outcome.LOCAL_ERROR, detail=error)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return _NoReportError(Outcome.BAD_ANSWER, "tls", error)
-        case aiohttp.ClientConnectorError() if not isinstance(error.os_error, ConnectionResetError):
-            return _NoReportError(outcome_of(error.os_error), detail=error.os_error)
-        case OSError() if error.errno not in {None, errno.ECONNRESET, errno.EPIPE}:
-            return _NoReportError(outcome_of(error), detail=error)
-        case _:  # the connection was closed too early, or what came is no HTTP
-            return _NoReportError(Outcome.BAD_ANSWER, "broken", error)

@@ -40,22 +40,30 @@ class SidecarUrls:
     def __init__(
         self, configured: Mapping[str, str], template: str | None = None, advertised: str | None = None
     ) -> None:
-        self._configured = dict(configured)
-        self._template = template
-        self._advertised = advertised
+        self.configure(configured, template, advertised)
         self._told: dict[str, dict[str, int]] = {}
         """By member: URLs in the order in which they are tried, with their failures in a row."""
         self._refused: dict[str, list[str]] = {}
         self._working: dict[str, str] = {}
         self._streaks: dict[str, int] = {}
         """By member: failed attempts in a row."""
+        self._proved: dict[str, str] = {}
+        """By member: where its report came from last."""
+
+    def configure(
+        self, configured: Mapping[str, str], template: str | None = None, advertised: str | None = None
+    ) -> None:
+        """Take up what is configured now; what was told stays."""
+        self._configured = dict(configured)
+        self._template = template
+        self._advertised = advertised
 
     def places(self, members: Mapping[str, str], own: str | None) -> dict[str, SidecarPlace]:
         """Give the place of each other member's sidecar that is known; ``members`` are Raft addresses by id.
 
         Whatever is known of somebody else is forgotten.
         """
-        for known in (self._told, self._refused, self._working, self._streaks):
+        for known in (self._told, self._refused, self._working, self._streaks, self._proved):
             for peer in [peer for peer in known if peer not in members]:
                 del known[peer]
         found = {peer: self._place(peer, _host(members[peer])) for peer in members if peer != own}
@@ -81,7 +89,7 @@ class SidecarUrls:
 
     def succeeded(self, peer: str, url: str) -> None:
         """Note that the member's report came from ``url``."""
-        self._working[peer] = url
+        self._working[peer] = self._proved[peer] = url
         self._streaks[peer] = 0
         if url in self._told.get(peer, {}):
             self._told[peer][url] = 0
@@ -100,6 +108,8 @@ class SidecarUrls:
     def belongs_to_another(self, peer: str, url: str) -> None:
         """Note that another node's report came from ``url``: a told one is dropped for good."""
         self._working.pop(peer, None)
+        if self._proved.get(peer) == url:
+            del self._proved[peer]
         if self._told.get(peer, {}).pop(url, None) is not None:
             refused = self._refused.setdefault(peer, [])
             refused.append(url)
@@ -109,6 +119,19 @@ class SidecarUrls:
         """Give what is told to the other sidecars: the URLs that work, and the own one."""
         advertised = {own: self._advertised} if own is not None and self._advertised is not None else {}
         return dict(sorted((self._working | advertised).items()))
+
+    def of_all(self, members: Mapping[str, str], own: str | None) -> dict[str, str]:
+        """Give the URL of each member's sidecar that is known; the own one by what is configured alone.
+
+        A told one is given once the member's report came from it, and from then on: whoever scrapes it shows
+        it a password.
+        """
+        places = {peer: self._place(peer, _host(members[peer])) for peer in members}
+        urls = {peer: url for peer, url in self._proved.items() if peer in members and peer != own}
+        urls |= {peer: place.url for peer, place in places.items() if place and not place.told}
+        if own is not None and own in members and self._advertised is not None:
+            urls[own] = self._advertised
+        return urls
 
     def _place(self, peer: str, host: str | None) -> SidecarPlace | None:
         known = self._configured.get(peer) or self._from_template(host)

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import logging
 import socket
 import struct
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
-from raft_exporter.errors import StartError, system_reason
+from raft_exporter.change import Change, Ready
+from raft_exporter.errors import StartError
 from raft_exporter.logs import event
 from raft_exporter.model.intake import Intake
 from raft_exporter.model.judge import NEVER
-from raft_exporter.notation import parse_telemetry_listen
 from raft_exporter.sources import telemetry_lines
+from raft_exporter.sources.datagrams import SO_RXQ_OVFL, Address, Place, Relay, make_ready, place_at, relay_to
 from raft_exporter.sources.telemetry import SOURCE, Telemetry
 
 _log = logging.getLogger(__name__)
-
-_Address: TypeAlias = tuple[Any, ...] | str
 
 REASONS: Final = (*telemetry_lines.REASONS, "unreadable", "dropped_by_kernel", "not_relayed")
 """Every reason for which a packet, or a line of it, went no further."""
 _GAP: Final = 3.0
 """Seconds: three of the ticks in which an idle node tells how busy its main loop is."""
-_RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 _LONGEST: Final = 256 * 1024
 """Bytes of a packet: above UDP's 64 KiB and above what a Unix socket takes by default."""
 _PACKETS_A_TURN: Final = 64
 _BYTES_A_TURN: Final = 128 * 1024
 """What is read before the event loop does its other work, whatever the speed at which packets come."""
-_SO_RCVBUFFORCE: Final = 33
-_SO_RXQ_OVFL: Final = 40
-"""Linux (asm-generic/socket.h); the socket module names neither."""
 _DROPS: Final = struct.Struct("=I")
 
 
@@ -54,52 +46,49 @@ class StatsdSource:
         self._now = now
         self._once = telemetry_lines.Once()
         self._heard_at = NEVER
-        self._sockets: dict[socket.socket, int] = {}
-        self._paths: list[Path] = []
-        self._relay: _Relay | None = None
+        self._places: dict[str, Place] = {}
+        """By the text of its address."""
+        self._dropped: dict[socket.socket, int] = {}
+        """How many packets the kernel dropped of each socket since it was made."""
+        self._relay: Relay | None = None
         self._told: set[str] = set()
         self._buffer = bytearray(_LONGEST)
         for reason in REASONS:
             intake.rejected.setdefault((SOURCE, reason), 0)
 
     @property
-    def addresses(self) -> list[_Address]:
+    def addresses(self) -> list[Address]:
         """The addresses that are listened on, as the sockets have them."""
-        return [sock.getsockname() for sock in self._sockets]
+        return [sock.getsockname() for place in self._places.values() for sock in place.sockets]
 
-    async def listen(self, where: str) -> None:
-        """Listen on ``udp:host:port`` or ``unixgram:/path``; StartError when that can't be had."""
-        address = parse_telemetry_listen(where)
-        try:
-            sockets = [self._bind_path(address)] if isinstance(address, Path) else await _bind_udp(*address)
-        except OSError as error:
-            raise StartError(f"telemetry.listen: can't listen on {where}: {system_reason(error)}") from error
-        loop = asyncio.get_running_loop()
-        for sock in sockets:
-            granted = _prepare(sock)
-            self._sockets[sock] = 0
-            loop.add_reader(sock, self._readable, sock)
-            event(_log, logging.INFO, "waiting for telemetry", address=where, receive_buffer=granted)
-        self._intake.up.setdefault(SOURCE, False)
+    async def prepare(self, listen: Sequence[str], relay: str | None) -> Change:
+        """Get ready to take packets on these addresses, and to send every one on to ``relay``.
 
-    async def relay(self, where: str) -> None:
-        """Send every packet on to ``where``; StartError when there is no such place, or it is our own.
-
-        To be called after the last ``listen``. That nobody reads there is no error: he may come, and go.
+        StartError when an address can't be listened on, or there is no such relay, or it is our own. That
+        nobody reads there is no error: he may come, and go.
         """
-        address = parse_telemetry_listen(where)
+        new: list[Place] = []
         try:
-            if isinstance(address, Path):
-                relay = _Relay(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), str(address))
-            else:
-                family, _, _, _, to = (await _resolve(*address))[0]
-                relay = _Relay(socket.socket(family, socket.SOCK_DGRAM), to)
-        except OSError as error:
-            raise StartError(f"telemetry.relay: can't send to {where}: {system_reason(error)}") from error
-        if any(relay.reaches(own) for own in self.addresses):
-            relay.close()
-            raise StartError(f"telemetry.relay: expected another address than telemetry.listen, got {where}")
-        self._relay = relay
+            for where in listen:
+                if where not in self._places:
+                    new += [await place_at(where)]
+            taken = [each for where, each in self._places.items() if where in listen] + new
+            to = None if relay is None else await relay_to(relay, taken)
+        except StartError:
+            for place in new:
+                place.close()
+            raise
+
+        async def take_on() -> None:
+            self._take_on(new, listen, to)
+
+        async def close() -> None:
+            for place in new:
+                place.close()
+            if to is not None:
+                to.close()
+
+        return Ready(take_on, close)
 
     def turn(self, now: float, suspect_after: float) -> None:
         """Say whether Raft's lines come: the last one within ``suspect_after`` seconds, at least three."""
@@ -109,18 +98,9 @@ class StatsdSource:
             level = logging.INFO if up else logging.WARNING
             event(_log, level, "telemetry heard" if up else "telemetry fell silent")
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening and relaying."""
-        loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            loop.remove_reader(sock)
-            sock.close()
-        self._sockets.clear()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
+        self._take_on((), (), None)
 
     def take(self, data: bytes, at: float, *, cut: bool = False) -> None:
         """Take one packet that came ``at``; ``cut``: it was longer than what is here."""
@@ -154,7 +134,7 @@ class StatsdSource:
                 self._reject("unreadable")
                 return
             for level, kind, value in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL) and len(value) == _DROPS.size:
+                if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL) and len(value) == _DROPS.size:
                     self._count_drops(sock, *_DROPS.unpack(value))
             cut = bool(flags & socket.MSG_TRUNC)
             data = bytes(memoryview(self._buffer)[:size])
@@ -167,8 +147,8 @@ class StatsdSource:
 
     def _count_drops(self, sock: socket.socket, total: int) -> None:
         """Count what the kernel dropped since it last said so: its number is the socket's own, of 32 bits."""
-        new = (total - self._sockets[sock]) % 2**32
-        self._sockets[sock] = total
+        new = (total - self._dropped[sock]) % 2**32
+        self._dropped[sock] = total
         if new:
             self._reject("dropped_by_kernel", new)
 
@@ -179,117 +159,26 @@ class StatsdSource:
             self._told.add(reason)
             event(_log, logging.WARNING, "telemetry went no further", reason=reason)
 
-    def _bind_path(self, path: Path) -> socket.socket:
-        """Make the socket; one that nobody reads any more is replaced."""
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            if path.is_socket():
-                _replace(path)
-            sock.bind(str(path))
-            path.chmod(0o660)  # the node may run as another user of the same group
-        except OSError:
-            sock.close()
-            raise
-        self._paths.append(path)
-        return sock
+    def _take_on(self, new: Sequence[Place], wanted: Collection[str], relay: Relay | None) -> None:
+        """Take packets on the ``wanted`` addresses, of which ``new`` are ready, and on no others."""
+        loop = asyncio.get_running_loop()
+        for where in [where for where in self._places if where not in wanted]:
+            self._close(self._places.pop(where))
+        for place in new:
+            self._places[place.where] = place
+            for sock in place.sockets:
+                granted = make_ready(sock)
+                self._dropped[sock] = 0
+                loop.add_reader(sock, self._readable, sock)
+                event(
+                    _log, logging.INFO, "waiting for telemetry", address=place.where, receive_buffer=granted
+                )
+        if self._relay is not None:
+            self._relay.close()
+        self._relay = relay
 
-
-class _Relay:
-    """Sends packets on to one address, and waits for nobody."""
-
-    def __init__(self, sock: socket.socket, to: _Address) -> None:
-        self._sock = sock
-        self.to = to
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.connect(to)
-
-    def send(self, data: bytes) -> bool:
-        """Send one packet; False when one was lost, now or, as the host says only later, before."""
-        if isinstance(self.to, str):
-            # Not connected: who comes anew at the same path is found.
-            return self._try(lambda: self._sock.sendto(data, self.to))
-        try:
-            self._sock.send(data)
-        except ConnectionRefusedError:  # the one before was refused, and this one is not sent yet
-            self._try(lambda: self._sock.send(data))
-            return False
-        except OSError:
-            return False
-        return True
-
-    def reaches(self, own: _Address) -> bool:
-        """Whether what is sent comes back to ``own``, an address that is listened on."""
-        if isinstance(own, str) or isinstance(self.to, str):
-            return own == self.to
-        to = ipaddress.ip_address(self.to[0].partition("%")[0])
-        # The kernel sends from the very address that it sends to when that is this host's own.
-        here = to.is_loopback or self._sock.getsockname()[0] == self.to[0]
-        every = ipaddress.ip_address(own[0].partition("%")[0]).is_unspecified
-        return bool(own[1] == self.to[1] and (own[0] == self.to[0] or (every and here)))
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
-    @staticmethod
-    def _try(send: Callable[[], int]) -> bool:
-        try:
-            send()
-        except OSError:
-            return False
-        return True
-
-
-def _replace(path: Path) -> None:
-    """Take away a socket that nobody reads any more."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        if sock.connect_ex(str(path)) == 0:
-            raise OSError(None, "another process listens there")
-    path.unlink()
-
-
-async def _resolve(host: str, port: int) -> Sequence[tuple[int, int, int, str, tuple[Any, ...]]]:
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.getaddrinfo(host or None, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-    except UnicodeError:  # a part of the name is too long
-        raise OSError(None, "no such host name") from None
-
-
-async def _bind_udp(host: str, port: int) -> list[socket.socket]:
-    """Bind every address of ``host`` that this machine has; OSError when there is none."""
-    bound: list[socket.socket] = []
-    fault: OSError | None = None
-    for family, kind, protocol, _, address in await _resolve(host, port):
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:
-            fault = error
-            continue
-        try:
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-        except OSError as error:
-            sock.close()
-            fault = error
-            continue
-        bound.append(sock)
-    if not bound and fault is not None:
-        raise fault
-    return bound
-
-
-def _prepare(sock: socket.socket) -> int:
-    """Make the socket ready for bursts; give the bytes of its receive buffer, which the kernel may limit."""
-    sock.setblocking(False)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except OSError:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    def _close(self, place: Place) -> None:
+        for sock in place.sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            del self._dropped[sock]
+        place.close()

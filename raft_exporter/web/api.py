@@ -21,11 +21,12 @@ from raft_exporter.answers import (
     StandingOverrides,
 )
 from raft_exporter.checkup import Checkup
+from raft_exporter.discovery import TargetGroup
+from raft_exporter.errors import RaftExporterError
 from raft_exporter.journal import Entry
 from raft_exporter.model.override import DEFAULT_SECONDS, FORCED, MAX_SECONDS, MAX_TEXT, Override
 from raft_exporter.notation import is_text, one_line, shown
-from raft_exporter.secret import Secret
-from raft_exporter.web.access import check_access
+from raft_exporter.web.access import REPORT, Access
 
 DEFAULT_EVENTS: Final = 100
 
@@ -51,6 +52,15 @@ class Operations(Protocol):
     def checkup(self) -> Checkup:
         """Give what the sidecar can see, and what it lacks."""
 
+    def targets(self, asked_at: str) -> Sequence[TargetGroup] | None:
+        """Give the sidecars of all members, the own one at ``asked_at`` where nobody said where it is.
+
+        None while they are not known.
+        """
+
+    async def reload(self) -> None:
+        """Read the configuration again and take it up whole; ConfigError or StartError: all is as before."""
+
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
     ) -> tuple[Override, bool]:
@@ -60,17 +70,32 @@ class Operations(Protocol):
         """Clear a member's override; give whether that is stored, None when none stood."""
 
 
-class _Wanted(Struct, forbid_unknown_fields=True):
-    state: str
-    reason: str
-    author: str
+LAST_NUMBER: Final = 2**63 - 1
+"""The greatest number that an entry of the journal can have."""
+
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_SPACE: Final = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+TEXT: Final = {
+    "minLength": 1,
+    "maxLength": MAX_TEXT,
+    "pattern": f"^[^{_CONTROL}]*[^{_CONTROL}{_SPACE}][^{_CONTROL}]*$",
+}
+"""What an author or a reason has to be, as JSON schema; who breaks it is told in words."""
+
+
+class WantedOverride(Struct, forbid_unknown_fields=True):
+    """What is asked for when an override is set."""
+
+    state: Annotated[str, Meta(extra_json_schema={"enum": list(FORCED)})]
+    reason: Annotated[str, Meta(extra_json_schema=TEXT)]
+    author: Annotated[str, Meta(extra_json_schema=TEXT)]
     for_seconds: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = DEFAULT_SECONDS
 
 
 def routes(
-    operations: Operations, token: Secret | None, wall: Callable[[], float] = time.time
+    operations: Operations, access: Access, wall: Callable[[], float] = time.time
 ) -> list[web.RouteDef]:
-    """Give the routes. ``token`` is what a changing call must bear; ``wall`` gives Unix time."""
+    """Give the routes. ``access`` says who may change something; ``wall`` gives Unix time."""
 
     async def report(_: web.Request) -> web.Response:
         body = operations.report()
@@ -79,7 +104,7 @@ def routes(
         return web.Response(body=body, content_type="application/json")
 
     async def events(request: web.Request) -> web.Response:
-        after = _number(request, "after", 0, 0, 2**63 - 1)
+        after = _number(request, "after", 0, 0, LAST_NUMBER)
         limit = _number(request, "limit", DEFAULT_EVENTS, 1, MAX_EVENTS)
         entries = operations.events(after, limit, request.query.get("peer"))
         latest = operations.events(0, 1, None)
@@ -88,13 +113,21 @@ def routes(
     async def checkup(_: web.Request) -> web.Response:
         return _json(operations.checkup())
 
+    async def reload(request: web.Request) -> web.Response:
+        await access.check_change(request)
+        try:
+            await operations.reload()
+        except RaftExporterError as error:
+            raise web.HTTPUnprocessableEntity(reason=one_line(str(error))) from error
+        return web.Response(text="ok\n")
+
     async def overrides(_: web.Request) -> web.Response:
         now = wall()
         standing = sorted(operations.overrides(), key=lambda each: each.peer)
         return _json(StandingOverrides(tuple(StandingOverride.of(each, now) for each in standing)))
 
     async def set_override(request: web.Request) -> web.Response:
-        check_access(request, token)
+        await access.check_change(request)
         wanted = await _wanted(request)
         peer = _member(request, operations)
         override, stored = await operations.set_override(
@@ -103,7 +136,7 @@ def routes(
         return _json(OverrideSet(StandingOverride.of(override, wall()), stored=stored))
 
     async def clear_override(request: web.Request) -> web.Response:
-        check_access(request, token)
+        await access.check_change(request)
         author = _text("author", request.query.get("author", ""))
         reason = request.query.get("reason", "")
         if reason:
@@ -115,7 +148,8 @@ def routes(
         return _json(OverrideCleared(peer, stored=stored))
 
     return [
-        web.get("/api/v1/report", report),
+        web.get(REPORT, report),
+        web.post("/-/reload", reload),
         web.get("/api/v1/events", events),
         web.get("/api/v1/checkup", checkup),
         web.get("/api/v1/overrides", overrides),
@@ -139,7 +173,7 @@ def _number(request: web.Request, name: str, default: int, least: int, most: int
     return int(text)
 
 
-async def _wanted(request: web.Request) -> _Wanted:
+async def _wanted(request: web.Request) -> WantedOverride:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(reason="expected the content type application/json")
     try:
@@ -150,7 +184,7 @@ async def _wanted(request: web.Request) -> _Wanted:
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(reason=f"expected the body within {_PATIENCE:g} s") from error
     try:
-        wanted = msgspec.json.decode(body, type=_Wanted)
+        wanted = msgspec.json.decode(body, type=WantedOverride)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise web.HTTPBadRequest(
             reason=f"expected an object with state, reason, author and for_seconds: {one_line(str(error))}"
@@ -164,7 +198,7 @@ async def _wanted(request: web.Request) -> _Wanted:
 
 
 def _text(name: str, text: str) -> str:
-    if not is_text(text.strip(), MAX_TEXT):
+    if not is_text(text, MAX_TEXT) or not text.strip():
         raise web.HTTPBadRequest(
             reason=f"{name}: expected 1 to {MAX_TEXT} characters, none of them a control character, "
             f"got {one_line(shown(text))}"

@@ -19,6 +19,7 @@ from raft_exporter.journal import Entry
 from raft_exporter.model.judge import Reason
 from raft_exporter.model.override import FORCED
 from raft_exporter.view import ClusterView
+from raft_exporter.web.access import Rights
 from raft_exporter.wording import REASONS
 
 MAX_STREAMS: Final = 64
@@ -90,29 +91,30 @@ class PageStream:
         view: Callable[[], ClusterView],
         events: Callable[[int, int, str | None], Sequence[Entry]],
         pace: Pace,
-        *,
-        with_token: bool,
+        rights: Callable[[], Rights],
     ) -> None:
         self._view = view
         self._events = events
         self._pace = pace
         self._open = 0
         self._made: tuple[int, bytes] = (-1, b"")
-        hello = Hello(__version__, "token" if with_token else "local", FORCED, REASONS)
-        self._hello = _message("hello", hello)
+        self._rights = rights
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer with events until the page goes away, does not read, or the sidecar stops."""
+        """Answer with events until the page goes away, does not read, or who may come changes."""
+        if request.method == "HEAD":  # an event in its answer would be read as the next one's beginning
+            return web.Response(headers=_HEADERS)
         if self._open >= MAX_STREAMS:
             raise web.HTTPServiceUnavailable(reason=f"expected at most {MAX_STREAMS} open pages, got another")
+        rights = self._rights()
         journal, last = self._since(0)
-        first = self._hello + _message("journal", journal) + self._cluster()
+        first = _hello(rights) + _message("journal", journal) + self._cluster()
         response = web.StreamResponse(headers=_HEADERS)
         self._open += 1
         try:
             await response.prepare(request)
             await _write(response, first)
-            while await self._pace.wait():
+            while await self._pace.wait() and self._rights() is rights:  # with others it has to come again
                 news, last = self._since(last)
                 more = _message("news", news) if news.entries else b""
                 await _write(response, more + self._cluster())
@@ -140,6 +142,10 @@ class PageStream:
 async def _write(response: web.StreamResponse, message: bytes) -> None:
     async with asyncio.timeout(_PATIENCE):
         await response.write(message)
+
+
+def _hello(rights: Rights) -> bytes:
+    return _message("hello", Hello(__version__, "token" if rights.with_token else "local", FORCED, REASONS))
 
 
 def _message(kind: str, content: Struct) -> bytes:

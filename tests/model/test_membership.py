@@ -169,3 +169,36 @@ def test_an_address_change_keeps_the_penalty_and_starts_the_silence_anew() -> No
     ]
     assert penalty == 1.0
     assert story.verdict("n3").penalty > 1.9
+
+
+def test_other_static_members_join_late_leave_and_move() -> None:
+    table = Table(Policy.of(1.0), (N1, N2), 0.0)
+    table.take(NodeIdentity(id="n1", address=N1.address), 0.0)
+    for at in (1.0, 1.3, 1.6):
+        table.take(probe("n2"), at)
+        table.judge(at)
+    assert table.members["n2"].verdict.state is State.ONLINE
+    table.adopt(Policy.of(1.0), (N1, N2, N3), 2.0)
+    (joined,) = table.judge(2.1)
+    assert (joined.peer, joined.before) == ("n3", None)
+    assert table.members["n3"].verdict.reason is Reason.JOINED
+    assert table.members["n2"].verdict.state is State.ONLINE
+    table.adopt(Policy.of(1.0), (N1, Server("n2", "10.0.0.9:7000")), 3.0)
+    assert set(table.members) == {"n1", "n2"}
+    assert table.members["n2"].server.address == "10.0.0.9:7000"
+    assert [change.peer for change in table.judge(3.1) if change.after is None] == ["n3"]
+
+
+def test_static_members_adopted_later_are_none_once_the_node_told_its_configuration() -> None:
+    story = Story()
+    story.table.adopt(Policy.of(1.0), (N1, Server("n9", "10.0.0.9:7000")), 1.0)
+    assert set(story.table.members) == {"n1", "n2", "n3"}
+
+
+def test_thresholds_change_and_what_the_node_told_of_its_timeout_stays() -> None:
+    table = Table(Policy.of(1.0), (N1, N2), 0.0)
+    table.adopt(Policy.of(4.0, Multiples(suspect_after=3.0)), (N1, N2), 1.0)
+    assert (table.policy.heartbeat_timeout, table.policy.suspect_after) == (4.0, 12.0)
+    table.take(NodeIdentity(id="n1", address=N1.address, heartbeat_timeout=2.0), 2.0)
+    table.adopt(Policy.of(9.0, Multiples(suspect_after=5.0)), (N1, N2), 3.0)
+    assert (table.policy.heartbeat_timeout, table.policy.suspect_after) == (2.0, 10.0)

@@ -22,8 +22,18 @@ class Listener:
         self.speaks = speaks
         self.intake = Intake()
         self.now = 0.0
+        self._where: tuple[str, ...] = ()
         self.telemetry = Telemetry(self.taken.append, lambda: self.members, lambda: self.speaks, self.intake)
         self.source = StatsdSource(self.telemetry, self.intake, lambda: self.now)
+
+    async def listen(self, *where: str) -> None:
+        """Take packets on these addresses, and relay none."""
+        self._where = where
+        await (await self.source.prepare(where, None)).commit()
+
+    async def relay(self, to: str) -> None:
+        """Send every packet on to an address."""
+        await (await self.source.prepare(self._where, to)).commit()
 
     @property
     def heartbeats(self) -> dict[str, int]:

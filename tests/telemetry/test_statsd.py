@@ -15,6 +15,7 @@ import pytest
 from raft_exporter.errors import StartError
 from raft_exporter.model.evidence import HeartbeatsAnswered, Role
 from raft_exporter.sources import statsd
+from raft_exporter.sources.datagrams import SO_RCVBUFFORCE
 from raft_exporter.sources.telemetry import SOURCE
 from tests.conftest import Need
 from tests.telemetry.captured import RAFT, packets
@@ -27,12 +28,11 @@ LEADER = b"s.raft.state.leader:1.000000|c\n"
 @asynccontextmanager
 async def listening(*where: str) -> AsyncIterator[Listener]:
     listener = Listener("n1", "n2", "n3")
-    for each in where:
-        await listener.source.listen(each)
+    await listener.listen(*where)
     try:
         yield listener
     finally:
-        await listener.source.close()
+        listener.source.close()
 
 
 @contextmanager
@@ -99,7 +99,7 @@ async def test_a_socket_that_nobody_reads_is_replaced_and_one_that_is_read_is_no
     path = tmp_path / "s"
     with reader(path):
         with pytest.raises(StartError, match=r"telemetry\.listen: .*another process listens there"):
-            await Listener().source.listen(f"unixgram:{path}")
+            await Listener().listen(f"unixgram:{path}")
     assert path.is_socket()
     async with listening(f"unixgram:{path}"):
         assert path.is_socket()
@@ -108,14 +108,14 @@ async def test_a_socket_that_nobody_reads_is_replaced_and_one_that_is_read_is_no
 @pytest.mark.parametrize("where", ["udp:192.0.2.1:8125", f"udp:{'x' * 70}:8125"])
 async def test_an_address_that_cannot_be_had_is_an_error_in_one_line(where: str) -> None:
     with pytest.raises(StartError, match=rf"telemetry\.listen: can't listen on {where}: \w"):
-        await Listener().source.listen(where)
+        await Listener().listen(where)
     with pytest.raises(StartError, match=r"telemetry\.listen: can't listen on unixgram:/proc/s: \w"):
-        await Listener().source.listen("unixgram:/proc/s")
+        await Listener().listen("unixgram:/proc/s")
 
 
 async def test_the_receive_buffer_is_as_large_as_the_system_gives() -> None:
     async with listening("udp:127.0.0.1:0") as listener:
-        (sock,) = listener.source._sockets
+        (sock,) = listener.source._dropped
         with datagrams() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
             granted = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
@@ -131,7 +131,7 @@ class Unprivileged(socket.socket):
         super().__init__(family, *more)
 
     def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
-        if option == statsd._SO_RCVBUFFORCE:
+        if option == SO_RCVBUFFORCE:
             raise PermissionError(1, "Operation not permitted")
         super().setsockopt(level, option, value)
 
@@ -142,13 +142,13 @@ async def test_without_ipv6_and_privileges_it_listens_as_well_as_it_can(
     with monkeypatch.context() as patched:
         patched.setattr(socket, "socket", Unprivileged)
         listener = Listener("n1")
-        await listener.source.listen("udp::0")
+        await listener.listen("udp::0")
     try:
-        (sock,) = listener.source._sockets
+        (sock,) = listener.source._dropped
         assert sock.family == socket.AF_INET
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 100_000
     finally:
-        await listener.source.close()
+        listener.source.close()
 
 
 class Broken(socket.socket):
@@ -167,7 +167,7 @@ def test_a_socket_that_cannot_be_read_is_counted() -> None:
 
 async def test_what_the_kernel_drops_is_counted() -> None:
     async with listening("udp:127.0.0.1:0") as listener:
-        (sock,) = listener.source._sockets
+        (sock,) = listener.source._dropped
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         with datagrams(to=listener.source.addresses[0]) as node:
             for _ in range(1000):
@@ -214,7 +214,7 @@ async def test_every_packet_goes_on_unchanged() -> None:
     sent = [packet for _, packet in packets("openbao-2.7.2-dogstatsd")[:50]] + [b"\x00\xff", b"x" * 65_000]
     with reader() as old:
         async with listening("udp:127.0.0.1:0") as listener:
-            await listener.source.relay(url(old))
+            await listener.relay(url(old))
             with datagrams(to=listener.source.addresses[0]) as node:
                 for packet in sent:
                     node.send(packet)
@@ -225,7 +225,7 @@ async def test_every_packet_goes_on_unchanged() -> None:
 async def test_packets_go_on_to_a_unix_socket_that_may_come_and_go(tmp_path: Path) -> None:
     path = tmp_path / "old"
     async with listening("udp:127.0.0.1:0") as listener:
-        await listener.source.relay(f"unixgram:{path}")
+        await listener.relay(f"unixgram:{path}")
         with datagrams(to=listener.source.addresses[0]) as node:
             node.send(LEADER)
             await until(lambda: listener.rejected.get("not_relayed") == 1)
@@ -240,7 +240,7 @@ async def test_packets_go_on_to_a_unix_socket_that_may_come_and_go(tmp_path: Pat
 async def test_a_relay_that_is_full_is_not_waited_for(tmp_path: Path) -> None:
     with reader(tmp_path / "old"):
         async with listening("udp:127.0.0.1:0") as listener:
-            await listener.source.relay(f"unixgram:{tmp_path / 'old'}")
+            await listener.relay(f"unixgram:{tmp_path / 'old'}")
             with datagrams(to=listener.source.addresses[0]) as node:
                 for _ in range(600):
                     node.send(LEADER)
@@ -255,7 +255,7 @@ async def test_a_relay_that_is_gone_is_counted_said_once_and_found_again(
         where, address = url(sock), sock.getsockname()
     with caplog.at_level(logging.INFO, "raft_exporter"):
         async with listening("udp:127.0.0.1:0") as listener:
-            await listener.source.relay(where)
+            await listener.relay(where)
             with datagrams(to=listener.source.addresses[0]) as node:
                 for sent in range(1, 21):
                     listener.now = float(sent)
@@ -276,24 +276,24 @@ async def test_packets_never_go_round_in_a_circle(own: str) -> None:
     async with listening(f"udp:{own}:0") as listener:
         port = listener.source.addresses[0][1]
         with pytest.raises(StartError, match=r"telemetry\.relay: expected another address"):
-            await listener.source.relay(f"udp:127.0.0.1:{port}")
+            await listener.relay(f"udp:127.0.0.1:{port}")
 
 
 async def test_a_socket_is_not_relayed_to_itself(tmp_path: Path) -> None:
     async with listening(f"unixgram:{tmp_path / 's'}") as listener:
         with pytest.raises(StartError, match="expected another address"):
-            await listener.source.relay(f"unixgram:{tmp_path / 's'}")
+            await listener.relay(f"unixgram:{tmp_path / 's'}")
 
 
 async def test_a_relay_of_no_such_host_is_an_error_in_one_line() -> None:
     with pytest.raises(StartError, match=r"telemetry\.relay: can't send to udp:x+:1: no such host name"):
-        await Listener().source.relay(f"udp:{'x' * 70}:1")
+        await Listener().relay(f"udp:{'x' * 70}:1")
 
 
 async def test_a_packet_that_is_too_long_for_the_relay_is_taken_and_counted(tmp_path: Path) -> None:
     async with listening(f"unixgram:{tmp_path / 's'}") as listener:
         with reader() as old:
-            await listener.source.relay(url(old))
+            await listener.relay(url(old))
             with datagrams(socket.AF_UNIX, str(tmp_path / "s")) as node:
                 node.send(LEADER * 3000)
                 await until(lambda: listener.telemetry.heard_at == 0.0)
@@ -303,7 +303,7 @@ async def test_a_packet_that_is_too_long_for_the_relay_is_taken_and_counted(tmp_
 async def test_a_packet_that_is_longer_than_any_is_cut_counted_and_not_relayed(tmp_path: Path) -> None:
     async with listening(f"unixgram:{tmp_path / 's'}") as listener:
         with reader() as old:
-            await listener.source.relay(url(old))
+            await listener.relay(url(old))
             with datagrams(socket.AF_UNIX, str(tmp_path / "s")) as node:
                 node.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
                 if node.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < 300_000:

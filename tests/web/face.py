@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from raft_exporter import __version__
 from raft_exporter.checkup import Checkup
+from raft_exporter.discovery import TargetGroup
 from raft_exporter.journal import Entry, EntryKind, Journal
 from raft_exporter.model.evidence import Role, Suffrage
 from raft_exporter.model.judge import Reason, State
@@ -164,12 +165,19 @@ class Face:
         """Nothing."""
         return Checkup(())
 
+    def targets(self, asked_at: str) -> Sequence[TargetGroup] | None:
+        """Nowhere."""
+        return None
+
     async def set_override(
         self, peer: str, state: str, seconds: float, author: str, reason: str
     ) -> tuple[Override, bool]:
         """Take it, and store it nowhere."""
         now = time.time()
         return Override(now, "n1", state, now + seconds, author, reason, peer), False
+
+    async def reload(self) -> None:
+        pass
 
     async def clear_override(self, peer: str, author: str, reason: str) -> bool | None:
         """Nothing is to be cleared."""
