@@ -63,14 +63,16 @@ lock: setup ## Write both lock files anew; ARGS=--upgrade takes the newest versi
 	$(COMPILE) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 
 .PHONY: docs
-docs: setup ## Generate docs/metrics.md from the code
+docs: setup ## Generate docs/metrics.md and docs/configuration.md from the code
 	mkdir -p build
 	$(PYTHON_BIN) -m raft_exporter.exposition > build/metrics.md
-	mv build/metrics.md docs/metrics.md
+	$(PYTHON_BIN) -m raft_exporter.reference docs/every-key.yml > build/configuration.md
+	mv build/metrics.md build/configuration.md docs/
 
 .PHONY: rules
-rules: setup ## Generate the promtool tests in rules/tests from tests/rules
+rules: setup ## Generate the promtool tests in rules/tests from tests/rules, and the PrometheusRule
 	$(PYTHON_BIN) -m tests.rules.generate
+	$(VENV)/bin/raft-exporter rules --format kubernetes > deploy/kubernetes/monitoring/prometheusrule.yaml
 
 .PHONY: dashboards
 dashboards: setup ## Generate the Grafana dashboards in grafana/dashboards from grafana/
