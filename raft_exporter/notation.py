@@ -170,7 +170,7 @@ def parse_file_path(text: str) -> str:
     """Check the path of a file and give it back as it is."""
     if not is_text(text, 4096):
         # Not shown: what has lines, or no end, may be the secret or key itself that the file was to hold.
-        raise ConfigError([f"expected {FILE_PATH}, got {f'{len(text)} characters' if text else 'nothing'}"])
+        raise ConfigError([f"expected {FILE_PATH}, got a text of {len(text)} characters"])
     return text
 
 

@@ -108,8 +108,8 @@ def _read(path: Path) -> Secrets:
     if not 1 <= len(lines) <= 2 or not all(map(_is_secret, lines)):
         raise ReportError(
             "token_file",
-            f"{place(str(path))}: expected one secret of {_MIN_SECRET} to {_MAX_SECRET} visible ASCII characters, "
-            "or on a second line the previous one too",
+            f"{place(str(path))}: expected one secret of {_MIN_SECRET} to {_MAX_SECRET} visible ASCII "
+            "characters, or on a second line the previous one too",
         )
     return tuple(map(Secret, lines))
 

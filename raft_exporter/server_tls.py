@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from raft_exporter import notation
 from raft_exporter.errors import ConfigError, system_reason
 from raft_exporter.notation import parse_file_path, shown
+from raft_exporter.secret import Secret
 from raft_exporter.strict_yaml import MAX_BYTES, Faults, Notation
 
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -77,6 +78,7 @@ def _suite(text: str) -> str:
 
 _FilePath = Annotated[str, Notation(notation.FILE_PATH, parse_file_path)]
 _Text = Annotated[str, Notation("PEM as a text", str)]
+_Key = Annotated[Secret, Notation("PEM as a text", lambda text: Secret(text) if text else None)]
 _Version = Annotated[str, Notation("TLS12 or TLS13", _version)]
 _San = Annotated[str, Notation("a name, address, e-mail or URI of a certificate", str)]
 
@@ -86,7 +88,7 @@ class TlsServerConfig(Struct, frozen=True):
 
     cert: Annotated[_Text | None, Meta(description="The server's certificate, with its chain.")] = None
     cert_file: Annotated[_FilePath | None, Meta(description="The same, as a file.")] = None
-    key: Annotated[_Text | None, Meta(description="Its key, without a passphrase.")] = None
+    key: Annotated[_Key | None, Meta(description="Its key, without a passphrase.")] = None
     key_file: Annotated[_FilePath | None, Meta(description="The same, as a file.")] = None
     client_ca: Annotated[_Text | None, Meta(description="Who signs the clients' certificates.")] = None
     client_ca_file: Annotated[_FilePath | None, Meta(description="The same, as a file.")] = None
@@ -131,7 +133,8 @@ def server_context(tls: TlsServerConfig, folder: Path, path: str, faults: Faults
     ``folder`` is what relative paths are relative to, ``path`` the key that ``tls`` stands under.
     """
     certificate = _pem(tls.cert, tls.cert_file, folder, f"{path}.cert", faults)
-    key = _pem(tls.key, tls.key_file, folder, f"{path}.key", faults)
+    inline = None if tls.key is None else tls.key.reveal()
+    key = _pem(inline, tls.key_file, folder, f"{path}.key", faults)
     for name in ("cert", "key"):
         if not (getattr(tls, name) or getattr(tls, f"{name}_file")):
             faults.add(f"{path}.{name}_file", f"expected {name}_file or {name}, got nothing")

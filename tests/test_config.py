@@ -140,7 +140,7 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
         (
             "node: {api: {url: 'http://user@a:1'}}",
             "node.api.url: expected an http or https URL such as 'http://127.0.0.1:8500', without a user, "
-            "got 'http://user@a:1'",
+            "got 'http:***@a:1'",
         ),
         (
             "probe: {tls: {server_name: 'a b'}}",
@@ -204,7 +204,7 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
         ("reports: {advertise: 'n1:9641'}", f"reports.advertise: expected {URL}, got 'n1:9641'"),
         (
             "reports: {sidecars: [{id: a, url: 'http://u@a:1'}]}",
-            f"reports.sidecars[0].url: expected {URL}, got 'http://u@a:1'",
+            f"reports.sidecars[0].url: expected {URL}, got 'http:***@a:1'",
         ),
         ("policy: {rise: 1.5}", "policy.rise: expected a whole number, got 1.5"),
         ("policy: {rise: true}", "policy.rise: expected a whole number, got true"),

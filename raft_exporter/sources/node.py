@@ -16,7 +16,7 @@ from raft_exporter.logs import event
 from raft_exporter.model.evidence import Evidence, StatusLost
 from raft_exporter.model.intake import Intake
 from raft_exporter.schema import ApiConfig, Kind
-from raft_exporter.sources.node_api import REASONS, Api, TokenFile
+from raft_exporter.sources.node_api import REASONS, Api, TokenFile, without_query
 from raft_exporter.sources.nodes import adapter_of
 from raft_exporter.sources.nodes.adapter import Adapter
 from raft_exporter.sources.nodes.detection import detect
@@ -113,7 +113,11 @@ class NodeSource:
             self._failures = 0
             if not self._intake.up[SOURCE]:
                 self._intake.up[SOURCE] = True
-                self._say(logging.INFO, "the node answers", f"{self.kind} at {self._url}")
+                self._say(
+                    logging.INFO,
+                    "the node answers",
+                    f"{self.kind} at {without_query(self._config.url or '')}",
+                )
             for each in evidence:
                 self._take(each)
             self._tell_hints()

@@ -30,6 +30,11 @@ _MAX_TOKEN: Final = 16 * 1024
 _REFUSED_STATUS: Final = {401: "permission", 403: "permission", 404: "not_found"}
 
 
+def without_query(url: str) -> str:
+    """Write a URL or a path for a message: there may be a token in its query."""
+    return url.partition("?")[0]
+
+
 class Answer(Struct, frozen=True):
     """One answer of the node: any status that is no redirect."""
 
@@ -40,7 +45,7 @@ class Answer(Struct, frozen=True):
     def json(self) -> object:
         """The body as JSON; NodeError where it is none."""
         if self.content_type != "application/json":
-            raise NodeError("content_type", f"expected application/json, got another type")
+            raise NodeError("content_type", "expected application/json, got another type")
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -99,6 +104,7 @@ class Api:
 
     async def get(self, path: str) -> Answer:
         """Ask; NodeError when there is no whole answer, a redirect, or one that is too large."""
+        where = without_query(path)
         try:
             async with self._session.get(
                 self._url + path,
@@ -110,28 +116,28 @@ class Api:
             ) as response:
                 if 300 <= response.status < 400:
                     raise NodeError(
-                        "redirect", f"{path}: expected its own answer, got status {response.status}"
+                        "redirect", f"{where}: expected its own answer, got status {response.status}"
                     )
-                return Answer(response.status, response.content_type, await _bounded(path, response))
+                return Answer(response.status, response.content_type, await _bounded(where, response))
         except TimeoutError as error:
-            raise NodeError("timeout", f"{path}: no answer within {self._timeout.total:g} s") from error
+            raise NodeError("timeout", f"{where}: no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise NodeError("tls", f"{path}: {error}") from error
+            raise NodeError("tls", f"{where}: {error}") from error
         except aiohttp.ClientConnectorError as error:
             refused = isinstance(error.os_error, ConnectionRefusedError)
             reason = "refused" if refused else "unreachable"
-            raise NodeError(reason, f"{path}: {system_reason(error.os_error)}", refused=refused) from error
+            raise NodeError(reason, f"{where}: {system_reason(error.os_error)}", refused=refused) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Its words may have bytes of the answer in them, and those a token.
             fault = type(error).__name__
-            raise NodeError("broken", f"{path}: expected a whole HTTP answer, got {fault}") from None
+            raise NodeError("broken", f"{where}: expected a whole HTTP answer, got {fault}") from None
 
     async def json(self, path: str) -> object:
         """Ask for JSON; NodeError also for any status but 200."""
         answer = await self.get(path)
         if answer.status != 200:
             reason = _REFUSED_STATUS.get(answer.status, "status")
-            raise NodeError(reason, f"{path}: expected status 200, got {answer.status}")
+            raise NodeError(reason, f"{without_query(path)}: expected status 200, got {answer.status}")
         return answer.json()
 
 

@@ -16,7 +16,7 @@ from raft_exporter.logs import event
 from raft_exporter.model.intake import Intake
 from raft_exporter.schema import TlsConfig
 from raft_exporter.sources import prometheus_text as text
-from raft_exporter.sources.node_api import Answer, Api
+from raft_exporter.sources.node_api import Answer, Api, without_query
 from raft_exporter.sources.prometheus_counts import Counts
 from raft_exporter.sources.prometheus_text import Scrape
 from raft_exporter.sources.telemetry import SOURCE, Telemetry
@@ -77,6 +77,7 @@ class PrometheusTelemetry:
         parts = urlsplit(url)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = url.removeprefix(self._base)
+        self._where = without_query(self._path)
         self._endpoint = parts.path.rstrip("/")
         self._session = session
         self._telemetry = telemetry
@@ -97,7 +98,7 @@ class PrometheusTelemetry:
     @property
     def hints(self) -> Mapping[str, str]:
         """Which setting or permission is missing, by endpoint, in one line."""
-        return {} if self._hint is None else {self._path: self._hint}
+        return {} if self._hint is None else {self._where: self._hint}
 
     async def run(self) -> None:
         """Scrape until cancelled."""
@@ -122,7 +123,7 @@ class PrometheusTelemetry:
         self._counts.take(scrape, at)
         self._failures = 0
         self._intake.up[SOURCE] = True
-        self._say(logging.INFO, "the node's Prometheus endpoint tells of Raft", self._path)
+        self._say(logging.INFO, "the node's Prometheus endpoint tells of Raft", self._where)
 
     async def _ask(self) -> Scrape:
         api = await self._api()
@@ -134,7 +135,7 @@ class PrometheusTelemetry:
             self._intake.rejected[SOURCE, reason] += count
         if not scrape.raft:
             self._hint = "no series of Raft: this must be a server, with no filter on its telemetry"
-            raise NodeError("no_raft", f"{self._path}: expected series of Raft, found none")
+            raise NodeError("no_raft", f"{self._where}: expected series of Raft, found none")
         return scrape
 
     async def _api(self) -> Api:
@@ -152,7 +153,7 @@ class PrometheusTelemetry:
 
     def _check(self, answer: Answer) -> None:
         """NodeError, and a hint where one is known, when an answer is no body of metrics."""
-        status, found = answer.status, f"{self._path}: expected status 200, got {answer.status}"
+        status, found = answer.status, f"{self._where}: expected status 200, got {answer.status}"
         if status == 415 or (status == 400 and _OFF in answer.body[:1024]):
             self._hint = _DISABLED.get(self._endpoint, "switch the service's Prometheus sink on")
             raise NodeError("disabled", found)
@@ -168,7 +169,7 @@ class PrometheusTelemetry:
             self._hint = (
                 "this is not Prometheus' text form: add ?format=prometheus to telemetry.prometheus.url"
             )
-            raise NodeError("content_type", f"{self._path}: expected text/plain, got another type")
+            raise NodeError("content_type", f"{self._where}: expected text/plain, got another type")
 
     def _failed(self, error: NodeError) -> None:
         self._intake.rejected[SOURCE, error.reason] += 1
