@@ -57,10 +57,17 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --pyt
 	--no-annotate --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
 
 .PHONY: lock
-lock: setup ## Write both lock files anew; ARGS=--upgrade takes the newest versions
+lock: setup ## Write the three lock files anew; ARGS=--upgrade takes the newest versions
 	$(PYTHON_BIN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' \
 		| $(COMPILE) pyproject.toml - --group dev --output-file requirements-dev.lock
 	$(COMPILE) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+	$(PYTHON_BIN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(COMPILE) - --constraint requirements-dev.lock --output-file requirements-build.lock
+
+.PHONY: image
+image: export RAFT_EXPORTER_IMAGE := build
+image: setup ## Build the container image on a base that is made here, and run it (root on Debian, two minutes)
+	$(PYTHON_BIN) -m pytest tests/image $(ARGS)
 
 .PHONY: docs
 docs: setup ## Generate docs/metrics.md and docs/configuration.md from the code
