@@ -33,12 +33,19 @@ chaos: setup build/raftnode ## Break five real nodes in network namespaces in ev
 	RAFT_EXPORTER_CHAOS=long $(VENV)/bin/python -m pytest tests/chaos tests/integration/test_restart.py $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style and types, Python and Go
+lint: setup ## Check style, types and the usual holes; Python, Go and Dockerfiles
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive raft_exporter
+	$(VENV)/bin/hadolint Dockerfile observer/Dockerfile
 	cd observer && unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
 	cd observer && go vet ./...
+
+# Of a dependency that is not known there, nothing is known: that is a failure, too.
+.PHONY: audit
+audit: setup ## Ask PyPI for known vulnerabilities of what is installed with the sidecar
+	$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
 
 .PHONY: bench
 bench: setup build/raftnode ## Run every benchmark: a table and a JSON line each; ARGS goes to each

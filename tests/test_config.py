@@ -126,7 +126,7 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
     ("text", "expected"),
     [
         ("[]", "expected a mapping of keys, got a list"),
-        ("hello", "expected a mapping of keys, got 'hello'"),
+        ("hello", "expected a mapping of keys, got a text of 5 characters"),
         ("node: 1", "node: expected a mapping of keys, got 1"),
         ("prob: {}", "prob: expected a known key, got 'prob' (did you mean 'probe'?)"),
         (
@@ -222,7 +222,7 @@ SERVER_ID = "a server id of 1 to 256 characters, none of them a control characte
             "policy: {flapping_above: 1}",
             "policy.flapping_above: expected more than flapping_below (1), got 1",
         ),
-        ("store: {path: ''}", "store.path: expected the path of a file, got ''"),
+        ("store: {path: ''}", "store.path: expected the path of a file, got a text of 0 characters"),
         ("store: {journal_rows: 9}", "store.journal_rows: expected a number from 100 to 100000000, got 9"),
         ("store: {journal_age: 1s}", "store.journal_age: expected a duration from 1m to 366d, got 1s"),
         ("log: {level: loud}", "log.level: expected one of debug, info, warning, error, got 'loud'"),

@@ -152,8 +152,16 @@ async def test_who_is_asked_with_another_secret_is_asked_anew(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "reports", "expected"),
     [
-        (None, ReportsConfig(token_file="s"), r"^reports\.token_file: s: No such file"),
-        ("short", ReportsConfig(token_file="s"), r"^reports\.token_file: s: expected one secret"),
+        (
+            None,
+            ReportsConfig(token_file="s"),
+            r"^reports\.token_file: a relative path of .*: No such file",
+        ),
+        (
+            "short",
+            ReportsConfig(token_file="s"),
+            r"^reports\.token_file: a relative path of .*: expected one secret",
+        ),
         (None, ReportsConfig(tls=TlsConfig(ca_file="s")), r"^reports\.tls: TLS files: No such file"),
         ("none", ReportsConfig(tls=TlsConfig(cert_file="s")), r"^reports\.tls: TLS files: "),
     ],

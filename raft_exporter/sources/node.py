@@ -113,11 +113,8 @@ class NodeSource:
             self._failures = 0
             if not self._intake.up[SOURCE]:
                 self._intake.up[SOURCE] = True
-                self._say(
-                    logging.INFO,
-                    "the node answers",
-                    f"{self.kind} at {without_query(self._config.url or '')}",
-                )
+                where = without_query(self._config.url or "")
+                self._say(logging.INFO, "the node answers", f"{self.kind} at {where}")
             for each in evidence:
                 self._take(each)
             self._tell_hints()
