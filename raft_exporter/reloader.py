@@ -67,16 +67,23 @@ class Reloader:
 
     async def follow(self, part: Prepare, changed: Callable[[], Awaitable[bool]]) -> None:
         """Have a ``part`` take up the present configuration once more whenever ``changed`` says so."""
+        said = ""
         while True:
             await asyncio.sleep(_LOOK)
+            # Before the lock: a disk that hangs must not hold up a reload.
+            if not await changed():
+                said = ""
+                continue
             async with self._lock:
-                if not await changed():
-                    continue
                 try:
                     await change_all((part,), self._config)
                 except RaftExporterError as error:
-                    self._failed(error)
+                    # Files are replaced one after the other: it is tried again, and said once.
+                    if str(error) != said:
+                        said = str(error)
+                        self._failed(error)
                 else:
+                    said = ""
                     self._succeeded()
 
     def _succeeded(self) -> None:

@@ -10,13 +10,16 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import bcrypt
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, encode_basic_auth
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from raft_exporter import face, reloader, web_config
 from raft_exporter.change import Change, Ready, change_all
 from raft_exporter.config import Config, NodeConfig, ObserverConfig, PeerConfig, StoreConfig, WebConfig
 from raft_exporter.demo.cluster import free_ports
@@ -262,3 +265,47 @@ async def test_the_id_is_asked_of_the_node_at_its_new_address() -> None:
             await it.to(node=NodeConfig(raft=address, heartbeat_timeout=H))
             await until(lambda: it.sidecar.view().node.id == "n1")
             await until(lambda: states(it.sidecar) == {"n1": "online"})
+
+
+async def test_a_web_configuration_that_changes_is_taken_up_and_a_broken_one_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "raft_exporter")
+    monkeypatch.setattr(reloader, "_LOOK", 0.01)
+    reads: list[Path] = []
+
+    def load(path: Path) -> web_config.WebSettings:
+        reads.append(path)
+        return web_config.load(path)
+
+    monkeypatch.setattr(face, "web_config", SimpleNamespace(load=load))
+    file = tmp_path / "web.yml"
+
+    def write(users: str) -> None:
+        (tmp_path / "new").write_text(f"basic_auth_users: {{ann: {users}}}")
+        (tmp_path / "new").rename(file)
+
+    def hashed(password: str) -> str:
+        return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+    async def lets_in(password: str) -> bool:
+        headers = {"Authorization": encode_basic_auth("ann", password)}
+        async with session.get(f"{it.urls[0]}/-/healthy", headers=headers) as response:
+            return response.status == 200
+
+    write(hashed("first"))
+    web = WebConfig(listen=("127.0.0.1:0",), config_file=str(file))
+    async with running(replace(config(), web=web)) as it, ClientSession() as session:
+        assert await lets_in("first")
+        write(hashed("second"))
+        await until(lambda: "configuration taken up" in caplog.messages)
+        assert (await lets_in("first"), await lets_in("second")) == (False, True)
+        write("nothing")
+        read = len(reads)
+        await until(lambda: len(reads) >= read + 5)
+        assert caplog.messages.count("configuration not taken up") == 1
+        assert not it.sidecar._reloader.reloads.successful
+        assert await lets_in("second")
+        write(hashed("third"))
+        await until(lambda: it.sidecar._reloader.reloads.successful)
+        assert (await lets_in("second"), await lets_in("third")) == (False, True)
