@@ -115,6 +115,8 @@ class Replay:
                 restored = Said(session, at, wall, peer, None, member.verdict, member.contact_age(at))
                 self.said.append(restored)
         for moved in table.judge(at):
+            if moved.before is None and moved.after is not None and moved.after.restored:
+                continue  # who joins with what was remembered of it was said above
             known = table.members.get(moved.peer)
             silent_for = None if known is None else known.contact_age(at)
             self.said.append(Said(session, at, wall, moved.peer, moved.before, moved.after, silent_for))
