@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ WITHOUT_IO = {
 }
 
 
+@cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -80,7 +82,13 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def names() -> frozenset[str]:
+    return frozenset(map(name_of, modules()))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Every module that a file imports by its full name, wherever in the file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -89,10 +97,9 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: expected imports by full name"
             assert node.module is not None
-            own = {name_of(each) for each in modules()}
             full = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {each if each in own else node.module for each in full}
-    return found
+            found |= {each if each in names() else node.module for each in full}
+    return frozenset(found)
 
 
 def layer(module: str) -> int:

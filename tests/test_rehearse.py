@@ -133,7 +133,9 @@ is adopted before."""
 
 
 @given(st.none() | st.tuples(memory, st.floats(-10, 4000)), servers, st.lists(step, max_size=12))
-@example((Memory("n1", (REMEMBERED,)), 0.0), (), [(1.0, 1, [], False, ((N2,), Multiples(gone_after=6.0)))])
+@example(
+    (Memory("n1", (REMEMBERED,)), 0.0), (N1,), [(1.0, 1, [], False, ((N1, N2), Multiples(gone_after=6.0)))]
+)
 @settings(max_examples=80)
 def test_a_replay_under_the_recorded_policy_says_exactly_the_same(
     remembered: tuple[Memory, float] | None, static: tuple[Server, ...], steps: list[Any]

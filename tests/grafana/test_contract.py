@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 import yaml
@@ -23,11 +24,13 @@ TARGET = {"cluster", "job", "instance"}
 OTHERS = {"up": TARGET, "ALERTS": {"alertname", "alertstate", "severity", "cluster", "peer"}}
 
 
-def recorded() -> set[str]:
+@cache
+def recorded() -> frozenset[str]:
     groups = yaml.safe_load((ROOT / "rules" / "raft.rules.yml").read_text())["groups"]
-    return {rule["record"] for group in groups for rule in group["rules"]}
+    return frozenset(rule["record"] for group in groups for rule in group["rules"])
 
 
+@cache
 def asked(name: str) -> list[Query]:
     return queries(load(name))
 

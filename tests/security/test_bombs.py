@@ -16,6 +16,8 @@ from tests.security.test_smuggling import PUT
 
 MEGABYTE = 1 << 20
 SIZE = 100 * MEGABYTE
+PATIENCE = 5.0
+"""Seconds, half of what Prometheus gives a scrape: a busy machine takes one of them."""
 GROWTH = 24 * MEGABYTE
 """What the target may have taken, with the buffers of one connection and whatever Python keeps for later."""
 
@@ -121,7 +123,7 @@ def test_a_request_that_is_far_too_large_costs_no_memory_and_no_scrape(
         most = max(most, victim.resident)
         sender.join(0.05)
     sender.sock.close()
-    assert slowest < 1.0
+    assert slowest < PATIENCE
     assert most - before < GROWTH
 
 
@@ -133,7 +135,7 @@ def test_answers_that_are_not_read_are_not_made(victim: Target) -> None:
     try:
         for sender in senders:
             sender.start()
-        assert max(scrape(victim) for _ in range(20)) < 1.0
+        assert max(scrape(victim) for _ in range(20)) < PATIENCE
         assert victim.resident - before < GROWTH
     finally:
         for sender in senders:

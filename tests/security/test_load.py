@@ -42,19 +42,19 @@ class Scraper(threading.Thread):
 
 
 @contextmanager
-def scrapes_that_go_on(victim: Target, least: int) -> Iterator[None]:
-    """Scrape all the while, and at least so often: each within a second."""
+def scrapes_that_go_on(victim: Target, within: float) -> Iterator[None]:
+    """Scrape all the while, and at least twenty times: each within so many seconds."""
     scraper = Scraper(victim)
     scraper.start()
     try:
         yield
-        while scraper.failed is None and len(scraper.took) < least:
+        while scraper.failed is None and len(scraper.took) < 20:
             time.sleep(0.01)
     finally:
         scraper.stop()
     if scraper.failed is not None:
         raise scraper.failed
-    assert max(scraper.took) < 1.0
+    assert max(scraper.took) < within
 
 
 def connection(victim: Target, everything: ExitStack) -> socket.socket:
@@ -66,7 +66,7 @@ def connection(victim: Target, everything: ExitStack) -> socket.socket:
 
 def test_five_hundred_slow_clients_keep_no_scrape_waiting(victim: Target) -> None:
     everyone = ExitStack()
-    with everyone, scrapes_that_go_on(victim, least=20):
+    with everyone, scrapes_that_go_on(victim, within=1.0):
         slow = [connection(victim, everyone) for _ in range(SLOW)]
         for byte in b"GET /metrics HTTP/1.1\r\n":
             for sock in slow:
@@ -80,7 +80,7 @@ def test_ten_thousand_connections_leave_room_for_scrapes(victim: Target) -> None
     scrape(victim)
     before = victim.resident
     everyone = ExitStack()
-    with everyone, scrapes_that_go_on(victim, least=20):
+    with everyone, scrapes_that_go_on(victim, within=5.0):
         for number in range(many):
             connection(victim, everyone)
             if number % LOT == 0:
