@@ -366,6 +366,9 @@ class Table:
         if at < self.node.introduced_at:
             return  # queued while nobody listened: the status told since knows better
         if isinstance(edge, RoleChanged):
+            if edge.role is Role.LEADER is not self.node.role and (own := self.own):
+                # It leads in a later term than was told last: with that, there would be two leaders in one.
+                own.term = None
             self._set_role(edge.role)
         else:
             self._set_leader(edge.leader_id, edge.leader_address, at)

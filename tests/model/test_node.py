@@ -144,3 +144,15 @@ def test_up_is_the_nodes_own_word_or_where_it_has_none_its_answer_to_the_probe()
 )
 def test_quorum_arithmetic(online: list[bool], expected: Quorum) -> None:
     assert Quorum.of(online) == expected
+
+
+def test_a_node_that_begins_to_lead_has_no_term_until_it_is_told() -> None:
+    story = Story()
+    story.tell(status(), at=1.0)
+    assert story.table.own is not None
+    assert story.table.own.term == 3
+    story.tell(RoleChanged(role=Role.LEADER), at=1.1)
+    assert story.table.own.term is None
+    story.tell(leading(term=4), at=2.0)
+    story.tell(RoleChanged(role=Role.LEADER), at=2.1)
+    assert story.table.own.term == 4
