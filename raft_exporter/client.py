@@ -162,5 +162,5 @@ def _cause(error: OSError) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return one_line(f"its certificate is not trusted: {cause.verify_message}")
     if isinstance(cause, ssl.SSLError):
-        return one_line(f"TLS: {(cause.reason or str(cause)).replace('_', ' ').lower()}")
+        return one_line(f"TLS: {system_reason(cause)}")
     return one_line(system_reason(cause) if isinstance(cause, OSError) else str(cause))

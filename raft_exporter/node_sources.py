@@ -106,7 +106,7 @@ class NodeSources:
     async def _turn_to(self, config: Config) -> None:
         """Ask what is configured: who is asked the same as before goes on, the others begin or end."""
         api, prometheus = config.node.api, config.telemetry.prometheus
-        files = state_of((api.tls.ca_file, api.tls.cert_file, api.tls.key_file))
+        files = state_of(api.tls.files)
         if await self._api.leave((api, files)) and self._table.intake.up.pop(API, None):
             self._take_from_api(StatusLost())
         if await self._prometheus.leave((prometheus, api, files)):
@@ -115,7 +115,7 @@ class NodeSources:
             self._session = open_session()
         if self._session is not None:
             self._begin_to_ask(self._session, api, prometheus)
-        listens = self._statsd is not None and bool(self._statsd.addresses)
+        listens = self._statsd is not None and self._statsd.listens
         if listens:
             self._table.intake.up.setdefault(TELEMETRY, False)
         elif self._prometheus.source is None:
@@ -155,7 +155,7 @@ class NodeSources:
         while True:
             now = self._now()
             self._telemetry.turn(now)
-            if self._statsd is not None and self._statsd.addresses:
+            if self._statsd is not None and self._statsd.listens:
                 self._statsd.turn(now, self._table.policy.suspect_after)
             await asyncio.sleep(_TURN)
 

@@ -64,7 +64,7 @@ class Probing:
     async def prepare(self, config: Config) -> Change:
         """Get ready to probe as ``config`` says; StartError when a file of ``probe.tls`` can't be used."""
         tls, fronts = config.probe.tls, self._fronts
-        made_for = tls, state_of((tls.ca_file, tls.cert_file, tls.key_file) if tls is not None else ())
+        made_for = tls, state_of(tls.files if tls is not None else ())
         if made_for != self._made_for:
             try:
                 fronts = {port: Front.of(port, tls) for port in RAFT_PORTS}

@@ -97,6 +97,11 @@ class TlsConfig(Struct, frozen=True):
         ),
     ] = True
 
+    @property
+    def files(self) -> tuple[str | None, ...]:
+        """What it is made of, None for what is not given."""
+        return self.ca_file, self.cert_file, self.key_file
+
 
 class JsonFieldsConfig(Struct, frozen=True):
     """Where in a JSON value each fact stands: keys and positions with dots between, as in 'raft.peers.0'."""

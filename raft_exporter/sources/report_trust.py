@@ -37,8 +37,7 @@ class ReportTrust(Struct, frozen=True):
             if context is not None:
                 context.refresh()
             elif tls != TlsConfig():
-                files = (tls.ca_file, tls.cert_file, tls.key_file)
-                context = FromFiles(key, files, lambda: tls_context(tls))
+                context = FromFiles(key, tls.files, lambda: tls_context(tls))
         except RaftExporterError as error:
             raise StartError(f"{key}: {error}") from error
         return cls(reports.token_file, secrets, tls, context)

@@ -61,6 +61,11 @@ class StatsdSource:
         """The addresses that are listened on, as the sockets have them."""
         return [sock.getsockname() for place in self._places.values() for sock in place.sockets]
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is an address at all."""
+        return bool(self._places)
+
     async def prepare(self, listen: Sequence[str], relay: str | None) -> Change:
         """Get ready to take packets on these addresses, and to send every one on to ``relay``.
 
